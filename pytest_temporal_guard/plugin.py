@@ -1,0 +1,1 @@
+"""The entry point that pytest loads. It registers nothing yet, and imports nothing so that loading it is free."""

@@ -1,0 +1,792 @@
+"""Modules joined: what a name stands for, and of which type a value is, through imports, re-exports and classes.
+
+Every answer is either certain or missing: a name bound in several ways that disagree, a dynamic value, an unknown
+import gives None (or a Variable that lists all its bindings), never a guess.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from temporal_lint import sdk
+from temporal_lint.facts import LOOPS, Binding, Class, Function, Module, Scope, ordinal
+
+Find = Callable[[str, str], "str | None"]
+
+_BUILTINS = frozenset(dir(builtins))
+# No sane chain of aliases, re-exports and attribute types is deeper; a cycle of modules ends here.
+_MAX_DEPTH = 60
+
+
+@dataclass(frozen=True)
+class External:
+    """Something outside the project, or a built-in, by its dotted name."""
+
+    dotted: str
+
+
+@dataclass(frozen=True, eq=False)
+class Variable:
+    """A name that holds a value: every binding that may reach the place it was asked for."""
+
+    bindings: tuple[Binding, ...]
+    owner: Class | None = None
+
+
+Symbol = Function | Class | Module | External | Variable
+
+
+@dataclass(frozen=True)
+class Type:
+    """The type of a value. `name` is dotted (`builtins.list`, `threading.Lock`, `app.models.Order`, `typing.Union`);
+    `args` its type arguments, None where one is unknown; `cls` the project's class behind the name;
+    `symbol` what a function, class or module object is itself.
+    """
+
+    name: str
+    args: tuple[Type | None, ...] = ()
+    cls: Class | None = None
+    symbol: Symbol | None = None
+
+
+def union(types: Iterable[Type | None]) -> Type | None:
+    """One type for all alternatives; None as soon as one of them is unknown."""
+    found: list[Type] = []
+    for each in types:
+        if each is None:
+            return None
+        for part in each.args if each.name == "typing.Union" else (each,):
+            if part is None:
+                return None
+            if part not in found:
+                found.append(part)
+    if not found:
+        return None
+    return found[0] if len(found) == 1 else Type("typing.Union", tuple(found))
+
+
+NONE = Type("builtins.NoneType")
+_COMPARED = Type("builtins.bool")
+# typing's deprecated aliases and typing_extensions name the same things
+_SAME = {
+    "typing.List": "builtins.list", "typing.Dict": "builtins.dict", "typing.Set": "builtins.set",
+    "typing.FrozenSet": "builtins.frozenset", "typing.Tuple": "builtins.tuple", "typing.Type": "builtins.type",
+    "typing.Text": "builtins.str", "typing.Deque": "collections.deque", "typing.DefaultDict": "collections.defaultdict",
+    "typing.OrderedDict": "collections.OrderedDict", "types.NoneType": "builtins.NoneType",
+    "types.UnionType": "typing.Union", "asyncio.locks.Lock": "asyncio.Lock", "collections.abc.Set": "typing.AbstractSet",
+}  # fmt: skip
+_ABSTRACT = frozenset(
+    "Sequence MutableSequence Mapping MutableMapping Iterable Iterator Generator AsyncIterable AsyncIterator AsyncGenerator "
+    "Awaitable Coroutine Callable Collection Container Hashable Sized Reversible KeysView ItemsView ValuesView MutableSet "
+    "ByteString Buffer".split()
+)
+
+
+def normal(dotted: str) -> str:
+    """One dotted name for each type, however it was imported."""
+    if dotted.startswith("typing_extensions."):
+        dotted = "typing." + dotted.removeprefix("typing_extensions.")
+    head, _, last = dotted.rpartition(".")
+    if head == "typing" and last in _ABSTRACT:
+        dotted = f"collections.abc.{last}"
+    return _SAME.get(dotted, dotted)
+
+
+# What the calls below return; the classes of the standard library return an instance of themselves.
+_RETURNS = {
+    "builtins.open": "io.IOBase", "io.open": "io.IOBase", "builtins.iter": "collections.abc.Iterator",
+    "builtins.input": "builtins.str", "builtins.repr": "builtins.str", "builtins.len": "builtins.int",
+    "builtins.sorted": "builtins.list", "builtins.id": "builtins.int", "builtins.hash": "builtins.int",
+    "builtins.hex": "builtins.str", "builtins.ord": "builtins.int", "builtins.chr": "builtins.str",
+    "builtins.isinstance": "builtins.bool", "builtins.any": "builtins.bool", "builtins.all": "builtins.bool",
+    "builtins.format": "builtins.str", "builtins.callable": "builtins.bool", "builtins.issubclass": "builtins.bool",
+    "builtins.hasattr": "builtins.bool", "builtins.ascii": "builtins.str", "builtins.bin": "builtins.str",
+    "json.dumps": "builtins.str", "time.time": "builtins.float", "time.monotonic": "builtins.float",
+    "uuid.uuid1": "uuid.UUID", "uuid.uuid3": "uuid.UUID", "uuid.uuid4": "uuid.UUID", "uuid.uuid5": "uuid.UUID",
+    "uuid.uuid7": "uuid.UUID", "datetime.datetime.now": "datetime.datetime", "datetime.datetime.utcnow": "datetime.datetime",
+    "datetime.datetime.fromisoformat": "datetime.datetime", "datetime.datetime.fromtimestamp": "datetime.datetime",
+    "datetime.datetime.strptime": "datetime.datetime", "datetime.datetime.combine": "datetime.datetime",
+    "datetime.date.today": "datetime.date", "datetime.date.fromisoformat": "datetime.date",
+    "re.compile": "re.Pattern", "os.getenv": "", "pathlib.Path.cwd": "pathlib.Path", "pathlib.Path.home": "pathlib.Path",
+    "sqlite3.connect": "sqlite3.Connection", "psycopg.connect": "psycopg.Connection", "psycopg2.connect": "psycopg2.extensions.connection",
+    "socket.create_connection": "socket.socket", "logging.getLogger": "logging.Logger",
+    "asyncio.create_task": "asyncio.Task", "asyncio.ensure_future": "asyncio.Future", "asyncio.get_event_loop": "asyncio.AbstractEventLoop",
+    "asyncio.get_running_loop": "asyncio.AbstractEventLoop", "asyncio.new_event_loop": "asyncio.AbstractEventLoop",
+    "threading.Lock": "threading.Lock", "threading.RLock": "threading.RLock", "threading.current_thread": "threading.Thread",
+    "tempfile.NamedTemporaryFile": "io.IOBase", "tempfile.TemporaryFile": "io.IOBase", "tempfile.mkdtemp": "builtins.str",
+    "multiprocessing.Lock": "multiprocessing.Lock", "subprocess.run": "subprocess.CompletedProcess",
+    "pandas.read_csv": "pandas.DataFrame", "pandas.read_parquet": "pandas.DataFrame", "pandas.read_sql": "pandas.DataFrame",
+    "pandas.read_json": "pandas.DataFrame", "pandas.read_excel": "pandas.DataFrame", "pandas.concat": "",
+    "numpy.array": "numpy.ndarray", "numpy.zeros": "numpy.ndarray", "numpy.ones": "numpy.ndarray", "numpy.arange": "numpy.ndarray",
+    "sqlalchemy.create_engine": "sqlalchemy.Engine", "builtins.memoryview": "builtins.memoryview",
+    "functools.partial": "functools.partial", "builtins.super": "", "builtins.type": "", "builtins.getattr": "",
+    "builtins.abs": "", "builtins.max": "", "builtins.min": "", "builtins.sum": "", "builtins.round": "", "builtins.pow": "",
+    "builtins.next": "", "builtins.eval": "", "builtins.exec": "builtins.NoneType", "builtins.print": "builtins.NoneType",
+    "builtins.vars": "builtins.dict", "builtins.dir": "builtins.list", "builtins.globals": "builtins.dict",
+    "builtins.locals": "builtins.dict", "builtins.divmod": "builtins.tuple", "builtins.__import__": "", "builtins.compile": "",
+    "builtins.breakpoint": "", "builtins.setattr": "builtins.NoneType", "builtins.delattr": "builtins.NoneType",
+    "builtins.aiter": "", "builtins.anext": "", "builtins.oct": "builtins.str",
+}  # fmt: skip
+
+# Methods of certain types whose result is certain too: enough for the usual chains before an activity call.
+_METHODS = {
+    ("builtins.str", "encode"): "builtins.bytes", ("builtins.bytes", "decode"): "builtins.str",
+    ("datetime.datetime", "isoformat"): "builtins.str", ("datetime.date", "isoformat"): "builtins.str",
+    ("datetime.datetime", "date"): "datetime.date", ("datetime.datetime", "time"): "datetime.time",
+    ("datetime.datetime", "timestamp"): "builtins.float", ("datetime.datetime", "strftime"): "builtins.str",
+    ("datetime.timedelta", "total_seconds"): "builtins.float", ("datetime.datetime", "replace"): "datetime.datetime",
+    ("datetime.datetime", "astimezone"): "datetime.datetime",
+    ("pathlib.Path", "read_text"): "builtins.str", ("pathlib.Path", "read_bytes"): "builtins.bytes",
+    ("pathlib.Path", "as_posix"): "builtins.str", ("pathlib.Path", "resolve"): "pathlib.Path",
+    ("pathlib.Path", "open"): "io.IOBase", ("pathlib.Path", "exists"): "builtins.bool",
+    ("builtins.dict", "keys"): "collections.abc.KeysView", ("builtins.dict", "values"): "collections.abc.ValuesView",
+    ("builtins.dict", "items"): "collections.abc.ItemsView",
+    ("sqlite3.Connection", "cursor"): "sqlite3.Cursor", ("sqlite3.Connection", "execute"): "sqlite3.Cursor",
+    ("psycopg.Connection", "cursor"): "psycopg.Cursor", ("psycopg2.extensions.connection", "cursor"): "psycopg2.extensions.cursor",
+    ("collections.abc.Iterator", "__next__"): "",
+}  # fmt: skip
+_STR_TO_STR = frozenset(
+    "capitalize casefold center expandtabs format join ljust lower lstrip replace rjust rstrip strip swapcase title "
+    "translate upper zfill removeprefix removesuffix".split()
+)
+_ENTERED_SELF = frozenset(
+    ["io.IOBase", "socket.socket", "sqlite3.Connection", "psycopg.Connection", "concurrent.futures.ThreadPoolExecutor", "zipfile.ZipFile"]
+)
+
+
+class Resolver:
+    """Resolution over the modules of a project. `find` maps a dotted module name, as written in a module, to the
+    name of the project's module it means (None: not the project's)."""
+
+    def __init__(self, modules: dict[str, Module], find: Find) -> None:
+        self.modules = modules
+        self._find = find
+        self._symbols: dict[ast.AST, Symbol | None] = {}
+        self._types: dict[ast.AST, Type | None] = {}
+        self._active: set[tuple[ast.AST, str]] = set()
+        self._ancestors: dict[Class, tuple[list[Class], list[str], bool]] = {}
+
+    # ---- names -------------------------------------------------------------------------------------------------
+
+    def resolve(self, expression: ast.expr, scope: Scope) -> Symbol | None:
+        """What `expression`, evaluated in `scope`, stands for; None where that is not certain."""
+        if expression in self._symbols:
+            return self._symbols[expression]
+        key = (expression, "symbol")
+        if key in self._active or len(self._active) > _MAX_DEPTH:
+            return None
+        self._active.add(key)
+        try:
+            symbol = self._resolve(expression, scope)
+        finally:
+            self._active.discard(key)
+        if not self._active:
+            self._symbols[expression] = symbol
+        return symbol
+
+    def dotted(self, expression: ast.expr, scope: Scope) -> str | None:
+        """The dotted name of the external thing that `expression` stands for, under its canonical name."""
+        symbol = self.resolve(expression, scope)
+        return symbol.dotted if isinstance(symbol, External) else None
+
+    def _resolve(self, expression: ast.expr, scope: Scope) -> Symbol | None:
+        if isinstance(expression, ast.Name):
+            return self._name(expression, scope)
+        if isinstance(expression, ast.Attribute):
+            return self._attribute(expression, scope)
+        if isinstance(expression, ast.NamedExpr):
+            return self.resolve(expression.value, scope)
+        if isinstance(expression, ast.Subscript):
+            base = self.resolve(expression.value, scope)
+            return base if isinstance(base, (Class, External)) else None
+        return None
+
+    def _name(self, name: ast.Name, scope: Scope) -> Symbol | None:
+        holder = scope.holder(name.id)
+        if holder is None:
+            return self._unbound(name.id, scope.module)
+        return self._bound(reaching(holder, name, scope), holder)
+
+    def _unbound(self, name: str, module: Module, seen: frozenset[str] = frozenset()) -> Symbol | None:
+        unknown_star = False
+        for each in reversed([entry for entry in module.imports if entry.star]):
+            target = self._module(each.source, module)
+            if target is not None:
+                if target.name not in seen:
+                    found = self.member(target, name, seen | {module.name})
+                    if found is not None and not name.startswith("_"):
+                        return found
+            else:
+                exists = sdk.exists(each.source, name)
+                if exists:
+                    return self._external(f"{each.source}.{name}")
+                unknown_star = unknown_star or exists is None
+        return External(f"builtins.{name}") if name in _BUILTINS and not unknown_star else None
+
+    def _bound(self, bindings: list[Binding], holder: Scope) -> Symbol | None:
+        bindings = [each for each in bindings if not _is_overload(each)]
+        symbols = [self._binding_symbol(each) for each in bindings]
+        first = symbols[0] if symbols else None
+        if first is not None and all(_same(first, each) for each in symbols):
+            return first
+        if symbols and all(isinstance(each, Function) for each in symbols):
+            # a property's setter, a later definition of the same name: the last one stands
+            nodes = [each.node for each in bindings]
+            if all(holder.module.parents.get(node) is holder.node for node in nodes):
+                return symbols[-1]
+        owner = holder.cls if holder.kind == "class" else None
+        return Variable(tuple(bindings), owner) if bindings else None
+
+    def _binding_symbol(self, binding: Binding) -> Symbol | None:
+        module = binding.scope.module
+        if binding.kind == "import":
+            return self.lookup(binding.origin, module)
+        if binding.kind == "function":
+            return module.function_of.get(binding.node)
+        if binding.kind == "class":
+            return module.class_of.get(binding.node)
+        if binding.kind == "assign" and binding.value is not None and not binding.entered:
+            if isinstance(binding.value, (ast.Name, ast.Attribute)):
+                found = self.resolve(binding.value, binding.scope)
+                return found if isinstance(found, (Function, Class, Module, External)) else None
+        return None
+
+    def lookup(self, dotted: str, importer: Module) -> Symbol | None:
+        """What the absolute name `dotted` means in `importer`: the project first, the SDK always external."""
+        if dotted.split(".", 1)[0] == "temporalio":
+            return self._external(dotted)
+        parts = dotted.split(".")
+        for size in range(len(parts), 0, -1):
+            module = self._module(".".join(parts[:size]), importer)
+            if module is None:
+                continue
+            symbol: Symbol | None = module
+            for part in parts[size:]:
+                symbol = self._step(symbol, part)
+                if symbol is None:
+                    return None
+            return symbol
+        return self._external(dotted)
+
+    def _module(self, dotted: str, importer: Module) -> Module | None:
+        name = self._find(dotted, importer.name)
+        return self.modules.get(name) if name is not None else None
+
+    @staticmethod
+    def _external(dotted: str) -> External:
+        return External(sdk.canonical(dotted) if dotted.startswith("temporalio.") else dotted)
+
+    def _step(self, symbol: Symbol | None, name: str) -> Symbol | None:
+        if isinstance(symbol, Module):
+            return self.member(symbol, name)
+        if isinstance(symbol, Class):
+            return self.class_member(symbol, name)
+        if isinstance(symbol, External):
+            return self._external(f"{symbol.dotted}.{name}")
+        return None
+
+    def member(self, module: Module, name: str, seen: frozenset[str] = frozenset()) -> Symbol | None:
+        """The attribute `name` of a project module: its own binding, a star import's, or a submodule."""
+        bindings = module.scope.bindings.get(name)
+        if bindings:
+            # `from . import name` in a package's own __init__ binds the submodule of that name
+            own = [each for each in bindings if each.origin != f"{module.name}.{name}"]
+            if own:
+                marker = (bindings[0].node, f"member {name}")
+                if marker in self._active:
+                    return None
+                self._active.add(marker)
+                try:
+                    return self._bound(own, module.scope)
+                finally:
+                    self._active.discard(marker)
+        found = self._find(f"{module.name}.{name}", module.name)
+        if found is not None and found in self.modules:
+            return self.modules[found]
+        if any(each.star for each in module.imports):
+            star = self._unbound(name, module, seen)
+            return None if isinstance(star, External) and star.dotted.startswith("builtins.") else star
+        return None
+
+    def _attribute(self, expression: ast.Attribute, scope: Scope) -> Symbol | None:
+        base = self.resolve(expression.value, scope)
+        if isinstance(base, Module):
+            return self.member(base, expression.attr)
+        if isinstance(base, Class):
+            return self.class_member(base, expression.attr)
+        if isinstance(base, External):
+            return self._external(f"{base.dotted}.{expression.attr}")
+        if isinstance(base, Function):
+            return None
+        if isinstance(base, Variable) and base.owner is not None and self.is_enum(base.owner):
+            return base if expression.attr in ("value", "_value_") else None
+        value = self.infer(expression.value, scope)
+        if value is None:
+            return None
+        if value.cls is not None:
+            return self.class_member(value.cls, expression.attr)
+        if value.name == "typing.Union":
+            parts = [each for each in value.args if each is not None and each != NONE]
+            if len(parts) != 1:
+                return None
+            value = parts[0]
+            if value.cls is not None:
+                return self.class_member(value.cls, expression.attr)
+        return self._external(f"{value.name}.{expression.attr}") if "." in value.name else None
+
+    # ---- classes -----------------------------------------------------------------------------------------------
+
+    def ancestors(self, cls: Class) -> tuple[list[Class], list[str], bool]:
+        """The class with its project bases in lookup order, the dotted names of external bases, and whether all
+        bases are known."""
+        known = self._ancestors.get(cls)
+        if known is not None:
+            return known
+        order: list[Class] = []
+        external: list[str] = []
+        complete = True
+        queue = [cls]
+        while queue:
+            current = queue.pop(0)
+            if current in order:
+                continue
+            order.append(current)
+            for base in current.node.bases:
+                symbol = self.resolve(base.value if isinstance(base, ast.Subscript) else base, current.outer)
+                if isinstance(symbol, Class):
+                    queue.append(symbol)
+                elif isinstance(symbol, External):
+                    external.append(normal(symbol.dotted))
+                else:
+                    complete = False
+        answer = (order, external, complete)
+        if not self._active:
+            self._ancestors[cls] = answer
+        return answer
+
+    def is_subclass(self, cls: Class, *names: str) -> bool:
+        """Whether one of the external bases of `cls` is one of these dotted names."""
+        return any(base in names for base in self.ancestors(cls)[1])
+
+    def is_enum(self, cls: Class) -> bool:
+        """Whether `cls` is an enumeration."""
+        return any(base.startswith("enum.") for base in self.ancestors(cls)[1])
+
+    def class_member(self, cls: Class, name: str) -> Symbol | None:
+        """The attribute `name` of a class or its instances, through its project bases."""
+        order, external, _ = self.ancestors(cls)
+        for each in order:
+            bindings = [b for b in each.scope.bindings.get(name, []) if not _is_overload(b)]
+            if bindings and all(binding.kind in ("function", "class") for binding in bindings):
+                return self._bound(bindings, each.scope)
+            attributes = [*bindings, *each.attributes.get(name, [])]
+            if attributes:
+                return Variable(tuple(attributes), each)
+        for base in external:
+            if base.startswith("temporalio.") and sdk.method(base, name):
+                return self._external(f"{base}.{name}")
+        return None
+
+    # ---- types -------------------------------------------------------------------------------------------------
+
+    def infer(self, expression: ast.expr, scope: Scope) -> Type | None:
+        """The type of the value of `expression` in `scope`; None where it is not certain."""
+        if expression in self._types:
+            return self._types[expression]
+        key = (expression, "type")
+        if key in self._active or len(self._active) > _MAX_DEPTH:
+            return None
+        self._active.add(key)
+        try:
+            found = self._infer(expression, scope)
+        finally:
+            self._active.discard(key)
+        if not self._active:
+            self._types[expression] = found
+        return found
+
+    def _infer(self, expression: ast.expr, scope: Scope) -> Type | None:
+        simple = _LITERALS.get(type(expression))
+        if simple is not None:
+            return Type(simple)
+        if isinstance(expression, ast.Constant):
+            return NONE if expression.value is None else Type(f"builtins.{type(expression.value).__name__}")
+        if isinstance(expression, (ast.List, ast.Set, ast.Tuple)):
+            return self._display(expression, scope)
+        if isinstance(expression, (ast.ListComp, ast.SetComp)):
+            inner = self.infer(expression.elt, scope.module.scopes.get(expression, scope))
+            return Type("builtins.list" if isinstance(expression, ast.ListComp) else "builtins.set", (inner,) if inner else ())
+        if isinstance(expression, (ast.Name, ast.Attribute)):
+            return self._value_of(expression, scope)
+        if isinstance(expression, ast.Call):
+            return self._returned(expression, scope)
+        if isinstance(expression, ast.Await):
+            return self._awaited(self.infer(expression.value, scope))
+        if isinstance(expression, ast.IfExp):
+            return union([self.infer(expression.body, scope), self.infer(expression.orelse, scope)])
+        if isinstance(expression, ast.NamedExpr):
+            return self.infer(expression.value, scope)
+        if isinstance(expression, ast.BoolOp):
+            return union(self.infer(each, scope) for each in expression.values)
+        if isinstance(expression, ast.UnaryOp):
+            if isinstance(expression.op, ast.Not):
+                return _COMPARED
+            inner = self.infer(expression.operand, scope)
+            return inner if inner and inner.name in ("builtins.int", "builtins.float", "builtins.complex") else None
+        if isinstance(expression, ast.BinOp):
+            return self._arithmetic(expression, scope)
+        if isinstance(expression, ast.Subscript):
+            return self._item(expression, scope)
+        return None
+
+    def _display(self, expression: ast.List | ast.Set | ast.Tuple, scope: Scope) -> Type:
+        name = {ast.List: "builtins.list", ast.Set: "builtins.set", ast.Tuple: "builtins.tuple"}[type(expression)]
+        if any(isinstance(each, ast.Starred) for each in expression.elts):
+            return Type(name)
+        elements = [self.infer(each, scope) for each in expression.elts]
+        if name == "builtins.tuple":
+            return Type(name, tuple(elements))
+        common = union(elements)
+        return Type(name, (common,) if common else ())
+
+    def _value_of(self, expression: ast.Name | ast.Attribute, scope: Scope) -> Type | None:
+        symbol = self.resolve(expression, scope)
+        if isinstance(symbol, Function):
+            if isinstance(expression, ast.Attribute) and symbol.decorated("property"):
+                return self.returns(symbol)
+            if any(not _keeps_function(each) for each in symbol.node.decorator_list):
+                return None
+            return Type("types.FunctionType", symbol=symbol)
+        if isinstance(symbol, Class):
+            return Type("builtins.type", symbol=symbol)
+        if isinstance(symbol, Module):
+            return Type("types.ModuleType", symbol=symbol)
+        if isinstance(symbol, Variable):
+            if symbol.owner is not None and self.is_enum(symbol.owner):
+                if isinstance(expression, ast.Attribute) and expression.attr in ("value", "_value_"):
+                    return union(self.binding_type(each) for each in symbol.bindings)
+                return Type(symbol.owner.dotted, cls=symbol.owner)
+            return union(self.binding_type(each) for each in symbol.bindings)
+        if isinstance(symbol, External):
+            return self._external_value(symbol.dotted)
+        return None
+
+    @staticmethod
+    def _external_value(dotted: str) -> Type | None:
+        if not dotted.startswith("temporalio."):
+            return None
+        owner, _, name = dotted.rpartition(".")
+        info = sdk.class_info(owner)
+        if info is not None and name in info.members:
+            return Type(info.dotted)
+        return _sdk_type(sdk.attribute_type(owner, name))
+
+    def binding_type(self, binding: Binding) -> Type | None:
+        """The type a name gets by this binding."""
+        annotated = self.annotation(binding.annotation, binding.scope) if binding.annotation is not None else None
+        if binding.kind == "parameter":
+            return annotated or self._receiver(binding)
+        if binding.kind == "assign" and binding.value is not None:
+            found = self.infer(binding.value, binding.scope)
+            if binding.entered:
+                return self._entered(found)
+            return found if found is not None and (annotated is None or found != NONE) else annotated
+        if binding.kind == "unpack" and binding.value is not None and binding.index is not None:
+            found = self.infer(binding.value, binding.scope)
+            if found and found.name == "builtins.tuple" and binding.index < len(found.args) and ... not in found.args:
+                return found.args[binding.index]
+            return None
+        if binding.kind == "assign":
+            return annotated
+        if isinstance(binding.node, ast.ExceptHandler) and binding.entered and annotated is not None:
+            return Type("builtins.BaseException")
+        symbol = self._binding_symbol(binding)
+        if isinstance(symbol, Function):
+            return Type("types.FunctionType", symbol=symbol)
+        if isinstance(symbol, Class):
+            return Type("builtins.type", symbol=symbol)
+        return None
+
+    def _receiver(self, binding: Binding) -> Type | None:
+        function = binding.scope.function
+        if function is None or function.cls is None or function.decorated("staticmethod") or not function.parameters:
+            return None
+        if function.parameters[0].node is not binding.node:
+            return None
+        if function.decorated("classmethod") or function.name in ("__new__", "__init_subclass__"):
+            return Type("builtins.type", symbol=function.cls)
+        return Type(function.cls.dotted, cls=function.cls)
+
+    def _entered(self, manager: Type | None) -> Type | None:
+        if manager is None:
+            return None
+        if manager.cls is not None:
+            for name in ("__aenter__", "__enter__"):
+                method = self.class_member(manager.cls, name)
+                if isinstance(method, Function):
+                    if method.returned and all(isinstance(each, ast.Name) and each.id == "self" for each in method.returned):
+                        return manager
+                    return self.returns(method)
+            return None
+        return manager if manager.name in _ENTERED_SELF else None
+
+    def returns(self, function: Function) -> Type | None:
+        """What calling `function` gives once awaited: its annotation, else what all its returns agree on."""
+        if function.node.returns is not None:
+            if isinstance(function.node.returns, ast.Name) and function.node.returns.id == "Self" and function.cls:
+                return Type(function.cls.dotted, cls=function.cls)
+            return self.annotation(function.node.returns, function.outer)
+        if function.yields or not function.returned:
+            return None
+        return union(self.infer(each, function.scope) if each is not None else NONE for each in function.returned)
+
+    def _returned(self, call: ast.Call, scope: Scope) -> Type | None:
+        symbol = self.resolve(call.func, scope)
+        if symbol is None or isinstance(symbol, Variable):
+            value = self.infer(call.func, scope)
+            symbol = value.symbol if value is not None and value.name == "builtins.type" else None
+            if symbol is None:
+                return self._method_result(call, scope)
+        if isinstance(symbol, Class):
+            if any(base in ("typing.TypedDict",) for base in self.ancestors(symbol)[1]):
+                return Type("builtins.dict")
+            return Type(symbol.dotted, cls=symbol)
+        if isinstance(symbol, Function):
+            if symbol.yields:
+                wraps = any("contextmanager" in ast.dump(each) for each in symbol.node.decorator_list)
+                return None if wraps or symbol.node.decorator_list else Type("types.AsyncGeneratorType" if symbol.is_async else "types.GeneratorType")
+            if any(not _keeps_function(each) for each in symbol.node.decorator_list):
+                return None
+            result = self.returns(symbol)
+            return Type("types.CoroutineType", (result,)) if symbol.is_async else result
+        if isinstance(symbol, External):
+            return self._external_call(symbol.dotted, call, scope) or self._method_result(call, scope)
+        return None
+
+    def _external_call(self, dotted: str, call: ast.Call, scope: Scope) -> Type | None:
+        if dotted in _RETURNS:
+            return Type(_RETURNS[dotted]) if _RETURNS[dotted] else None
+        if dotted.startswith("temporalio."):
+            if sdk.class_info(dotted) is not None:
+                return Type(sdk.canonical(dotted))
+            signature = sdk.signature(dotted)
+            inner = _sdk_type(signature.returns) if signature else None
+            return Type("types.CoroutineType", (inner,)) if signature and signature.is_coroutine else inner
+        if dotted in ("typing.cast", "cast") and len(call.args) == 2:
+            return self.annotation(call.args[0], scope)
+        head, _, last = dotted.rpartition(".")
+        if head == "builtins":
+            return Type(dotted) if isinstance(getattr(builtins, last, None), type) else None
+        # an external name in class case, called, gives an instance of itself; whether that means anything is
+        # for the tables of known types to say
+        return Type(dotted) if last[:1].isupper() else None
+
+    def _method_result(self, call: ast.Call, scope: Scope) -> Type | None:
+        if not isinstance(call.func, ast.Attribute):
+            return None
+        base = self.infer(call.func.value, scope)
+        if base is None:
+            return None
+        if base.name == "builtins.str" and call.func.attr in _STR_TO_STR:
+            return base
+        known = _METHODS.get((base.name, call.func.attr))
+        return Type(known) if known else None
+
+    @staticmethod
+    def _awaited(coroutine: Type | None) -> Type | None:
+        if coroutine is not None and coroutine.name in ("types.CoroutineType", "asyncio.Task") and coroutine.args:
+            return coroutine.args[0]
+        return None
+
+    def _arithmetic(self, expression: ast.BinOp, scope: Scope) -> Type | None:
+        left, right = self.infer(expression.left, scope), self.infer(expression.right, scope)
+        if left is None:
+            return None
+        if left.name == "builtins.str" and isinstance(expression.op, ast.Mod):
+            return left
+        if right is None:
+            return None
+        numbers = ["builtins.int", "builtins.float", "builtins.complex"]
+        if left.name in numbers and right.name in numbers:
+            if isinstance(expression.op, ast.Div) and "builtins.complex" not in (left.name, right.name):
+                return Type("builtins.float")
+            return Type(max(left.name, right.name, key=numbers.index))
+        if isinstance(expression.op, ast.Add) and left.name == right.name and left.name in ("builtins.str", "builtins.bytes", "builtins.list"):
+            return left if left == right else Type(left.name)
+        if isinstance(expression.op, ast.Mult) and left.name in ("builtins.str", "builtins.bytes", "builtins.list") and right.name == "builtins.int":
+            return left
+        return None
+
+    def _item(self, expression: ast.Subscript, scope: Scope) -> Type | None:
+        base = self.infer(expression.value, scope)
+        if base is None or isinstance(expression.slice, ast.Slice):
+            return base if base and base.name in ("builtins.list", "builtins.str", "builtins.bytes") else None
+        if base.name == "builtins.list" and len(base.args) == 1:
+            return base.args[0]
+        if base.name == "builtins.dict" and len(base.args) == 2:
+            return base.args[1]
+        if base.name == "builtins.tuple" and isinstance(expression.slice, ast.Constant):
+            index = expression.slice.value
+            if isinstance(index, int) and -len(base.args) <= index < len(base.args):
+                return base.args[index]
+        return Type("builtins.str") if base.name == "builtins.str" else None
+
+    # ---- annotations -------------------------------------------------------------------------------------------
+
+    def annotation(self, expression: ast.expr, scope: Scope, depth: int = 0) -> Type | None:
+        """The type that an annotation names; None where a part of it cannot be resolved at the top."""
+        if depth > _MAX_DEPTH:
+            return None
+        if isinstance(expression, ast.Constant):
+            if expression.value is None:
+                return NONE
+            if isinstance(expression.value, str):
+                try:
+                    parsed = ast.parse(expression.value.strip(), mode="eval").body
+                except (SyntaxError, ValueError, RecursionError, MemoryError):
+                    return None
+                return self.annotation(parsed, scope, depth + 1)
+            return None
+        if isinstance(expression, ast.BinOp) and isinstance(expression.op, ast.BitOr):
+            return self._union_annotation([expression.left, expression.right], scope, depth)
+        if isinstance(expression, ast.Subscript):
+            return self._generic(expression, scope, depth)
+        if not isinstance(expression, (ast.Name, ast.Attribute)):
+            return None
+        symbol = self.resolve(expression, scope)
+        if isinstance(symbol, Class):
+            return Type(symbol.dotted, cls=symbol)
+        if isinstance(symbol, External):
+            name = normal(symbol.dotted)
+            return Type(name)
+        if isinstance(symbol, Variable) and len(symbol.bindings) == 1:
+            binding = symbol.bindings[0]
+            if binding.kind == "assign" and binding.value is not None and symbol.owner is None:
+                return self._alias(binding.value, binding.scope, depth)
+        return None
+
+    def _alias(self, value: ast.expr, scope: Scope, depth: int) -> Type | None:
+        if isinstance(value, ast.Call):
+            made = self.dotted(value.func, scope)
+            if made is not None and normal(made) == "typing.NewType" and len(value.args) == 2:
+                return self.annotation(value.args[1], scope, depth + 1)
+            if made is not None and normal(made) == "typing.TypedDict":
+                return Type("builtins.dict")
+            return None
+        return self.annotation(value, scope, depth + 1)
+
+    def _union_annotation(self, members: list[ast.expr], scope: Scope, depth: int) -> Type:
+        parts: list[Type | None] = []
+        for each in members:
+            found = self.annotation(each, scope, depth + 1)
+            parts.extend(found.args if found is not None and found.name == "typing.Union" else (found,))
+        return Type("typing.Union", tuple(parts))
+
+    def _generic(self, expression: ast.Subscript, scope: Scope, depth: int) -> Type | None:
+        base = self.annotation(expression.value, scope, depth + 1)
+        if base is None:
+            return None
+        inner = expression.slice
+        arguments = list(inner.elts) if isinstance(inner, ast.Tuple) else [inner]
+        if base.name == "typing.Optional":
+            return self._union_annotation([*arguments, ast.Constant(None)], scope, depth)
+        if base.name == "typing.Union":
+            return self._union_annotation(arguments, scope, depth)
+        if base.name in ("typing.Annotated", "typing.Required", "typing.NotRequired", "typing.ReadOnly", "typing.Final", "dataclasses.InitVar"):
+            return self.annotation(arguments[0], scope, depth + 1)
+        if base.name in ("typing.Literal", "collections.abc.Callable", "builtins.type"):
+            return base
+        return Type(base.name, tuple(self.annotation(each, scope, depth + 1) for each in arguments), base.cls)
+
+
+_LITERALS: dict[type[ast.expr], str] = {
+    ast.JoinedStr: "builtins.str",
+    ast.Lambda: "types.LambdaType",
+    ast.GeneratorExp: "types.GeneratorType",
+    ast.Dict: "builtins.dict",
+    ast.DictComp: "builtins.dict",
+}
+
+
+def _sdk_type(annotation: str | None) -> Type | None:
+    """The type behind a printed annotation of the SDK, its arguments dropped; None for Any, unions and unknown."""
+    name = (annotation or "").split("[", 1)[0]
+    if name == "None":
+        return NONE
+    if sdk.class_info(name) is not None or name.startswith("datetime."):
+        return Type(normal(name))
+    return Type(f"builtins.{name}") if name in ("str", "int", "float", "bool", "bytes") else None
+
+
+def _keeps_function(decorator: ast.expr) -> bool:
+    """Whether a decorator is known to hand back something that is called the same way."""
+    name = decorator.func if isinstance(decorator, ast.Call) else decorator
+    last = name.attr if isinstance(name, ast.Attribute) else name.id if isinstance(name, ast.Name) else ""
+    return last in ("staticmethod", "classmethod", "defn", "abstractmethod", "override", "final", "wraps", "lru_cache", "cache")
+
+
+def _is_overload(binding: Binding) -> bool:
+    if not isinstance(binding.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+        return False
+    return any(
+        (each.id if isinstance(each, ast.Name) else each.attr if isinstance(each, ast.Attribute) else "") == "overload"
+        for each in binding.node.decorator_list
+    )
+
+
+def _same(first: Symbol, second: Symbol | None) -> bool:
+    return first is second or (isinstance(first, External) and first == second)
+
+
+def reaching(holder: Scope, name: ast.Name, scope: Scope) -> list[Binding]:
+    """The bindings of `name` in `holder` that may reach its use: all of them, unless the last assignment that
+    surely runs before the use hides the earlier ones."""
+    bindings = holder.bindings[name.id]
+    module = holder.module
+    if len(bindings) == 1 or holder.kind not in ("function", "module") or scope is not holder or name not in module.parents:
+        return bindings
+    use = ordinal(name)
+    around = set(module.ancestors(name))
+    statement = module.statement(name)
+    loop_start = min((ordinal(each) for each in around if isinstance(each, LOOPS)), default=None)
+    before: list[Binding] = []
+    after: list[Binding] = []
+    for binding in bindings:
+        at = ordinal(binding.node)
+        if binding.node is statement or at > use:
+            if loop_start is not None and at > loop_start:
+                after.append(binding)
+        else:
+            before.append(binding)
+    for index in range(len(before) - 1, -1, -1):
+        node = before[index].node
+        block = node if isinstance(node, ast.stmt) else None
+        parent = module.parents.get(block) if block is not None else module.tree
+        if before[index].kind == "parameter" or (block is not None and _runs_before(block, parent, statement, around)):
+            return [*before[index:], *after]
+    return [*before, *after] or bindings
+
+
+def _runs_before(block: ast.stmt, parent: ast.AST | None, statement: ast.stmt, around: set[ast.AST]) -> bool:
+    """Whether `block` is an earlier statement of a block that holds the use: then it has run."""
+    if parent is None or parent not in around:
+        return False
+    for name in ("body", "orelse", "finalbody", "handlers"):
+        siblings = getattr(parent, name, None)
+        if isinstance(siblings, list) and block in siblings:
+            # the use must lie in the same list of statements: `else` does not follow `if`
+            return any(each is statement or each in around for each in siblings)
+    return False
+
+
+def walk_expressions(expression: ast.expr) -> Iterator[ast.AST]:
+    """Every node under an expression that is evaluated with it: not the bodies of lambdas."""
+    stack: list[ast.AST] = [expression]
+    while stack:
+        node = stack.pop()
+        yield node
+        if not isinstance(node, ast.Lambda):
+            stack.extend(ast.iter_child_nodes(node))

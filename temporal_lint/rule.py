@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from temporal_lint.edits import Editor
     from temporal_lint.facts import Module
+    from temporal_lint.project import Project
 
 Applicability = Literal["safe", "unsafe"]
 
@@ -95,14 +96,15 @@ class Diagnostic:
 class Rule:
     """One check. `page` is the docstring of its file; `check` is None where the engine itself reports it.
 
-    `subject` is the class of facts that `check` is called with, once for each fact of that class.
+    `subject` is the class of facts that `check` is called with, once for each fact of that class, with the project
+    as the second argument.
     """
 
     code: str
     name: str
     severity: Severity
     page: str
-    check: Callable[[Any], Iterable[Finding]] | None
+    check: Callable[[Any, Project], Iterable[Finding]] | None
     subject: type | None
     fix: Applicability | None = None
 
@@ -117,9 +119,9 @@ def rule(
 ) -> Callable[[Callable[..., Iterator[Finding] | None]], Rule]:
     """Make a Rule of a function.
 
-    The function's name is the rule's name with underscores; the annotation of its only parameter says what facts
-    it takes; a function without parameter marks a finding that the engine makes itself. Raises TypeError, naming
-    the function, where that contract is broken.
+    The function's name is the rule's name with underscores; the annotation of its first parameter says what facts
+    it takes, and a second one, where there is one, is the Project; a function without parameter marks a finding that
+    the engine makes itself. Raises TypeError, naming the function, where that contract is broken.
     """
 
     def decorate(function: Callable[..., Iterator[Finding] | None]) -> Rule:
@@ -128,17 +130,21 @@ def rule(
         module = inspect.getmodule(function)
         parameters = list(inspect.signature(function).parameters)
         place = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
-        if len(parameters) > 1:
-            raise TypeError(f"{place}: a rule takes one parameter, the facts it checks.")
+        if len(parameters) > 2:
+            raise TypeError(f"{place}: a rule takes the facts it checks and, if it needs it, the project.")
         subject = None
+        check: Callable[[Any, Project], Iterable[Finding]] | None = None
         if parameters:
             subject = typing.get_type_hints(function).get(parameters[0])
             if not isinstance(subject, type):
-                raise TypeError(f"{place}: the parameter of a rule is annotated with the class of facts it checks.")
+                raise TypeError(f"{place}: the first parameter of a rule is annotated with the class of facts it checks.")
+            if len(parameters) == 2:
+                check = typing.cast("Callable[[Any, Project], Iterable[Finding]]", function)
+            else:
+                check = typing.cast("Callable[[Any, Project], Iterable[Finding]]", lambda fact, _: function(fact))
         page = (module.__doc__ or "") if module else ""
         if not page.strip():
             raise TypeError(f"{place}: a rule's file starts with a docstring, the rule's page.")
-        check = typing.cast("Callable[[Any], Iterable[Finding]] | None", function if parameters else None)
         return Rule(code, function.__name__.replace("_", "-"), severity, page, check, subject, fix)
 
     return decorate

@@ -13,11 +13,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from temporal_lint.facts import FUNCTIONS, Binding, Class, Function, Scope
+from temporal_lint.facts import Binding, Class, Function, Scope
 from temporal_lint.resolve import External, Resolver, Variable
-
-HOLE = "\N{OBJECT REPLACEMENT CHARACTER}"
-"""Stands in a text for a part that is not known (an f-string field, a `%s`)."""
+from temporal_lint.sql import HOLE
 
 # A constant is computed only while it stays small: 8 MiB is four times the server's limit for a payload.
 _MAX_LENGTH = 8 * 2**20

@@ -438,30 +438,22 @@ class _Gatherer:
             self.module.imports.append(Import(origin, alias, node, scope, source))
 
     def _targets(self, scope: Scope, target: ast.expr, node: ast.AST, value: ast.expr | None, entered: bool = False) -> None:
-        if isinstance(target, ast.Name):
-            kind: BindingKind = "assign" if value is not None else "opaque"
-            self._bind(scope, target.id, Binding(kind, node, scope, value, entered=entered))
-        elif isinstance(target, (ast.Tuple, ast.List)):
-            stack = [(target, value)]
-            while stack:
-                nested, source = stack.pop()
-                elements = source.elts if isinstance(source, (ast.Tuple, ast.List)) else None
-                starred = any(isinstance(each, ast.Starred) for each in [*nested.elts, *(elements or [])])
-                for index, element in enumerate(nested.elts):
-                    inner = element.value if isinstance(element, ast.Starred) else element
-                    paired = elements[index] if elements and not starred and index < len(elements) else None
-                    if isinstance(inner, (ast.Tuple, ast.List)):
-                        stack.append((inner, paired))
-                    elif isinstance(inner, ast.Name):
-                        if paired is not None:
-                            self._bind(scope, inner.id, Binding("assign", node, scope, paired))
-                        elif nested is target and value is not None and not starred:
-                            self._bind(scope, inner.id, Binding("unpack", node, scope, value, index=index))
-                        else:
-                            self._bind(scope, inner.id, Binding("opaque", node, scope))
-        elif isinstance(target, ast.Attribute) and isinstance(target.value, ast.Name) and target.value.id in ("self", "cls"):
-            kind = "assign" if value is not None else "opaque"
-            self._attribute_binding(scope, target.attr, Binding(kind, node, scope, value, entered=entered))
+        """Bind an assignment's target; `value` None stands for a value that cannot be told."""
+        stack: list[tuple[ast.expr, ast.expr | None, int | None]] = [(target, value, None)]
+        while stack:
+            current, held, index = stack.pop()
+            if isinstance(current, ast.Starred):
+                current, held = current.value, None
+            if isinstance(current, (ast.Tuple, ast.List)):
+                stack.extend(_unpacked(current, held, whole=current is target))
+                continue
+            kind: BindingKind = "opaque" if held is None else "assign" if index is None else "unpack"
+            binding = Binding(kind, node, scope, held, index=index, entered=entered)
+            if isinstance(current, ast.Name):
+                self._bind(scope, current.id, binding)
+            elif isinstance(current, ast.Attribute) and isinstance(current.value, ast.Name):
+                if current.value.id in ("self", "cls"):
+                    self._attribute_binding(scope, current.attr, binding)
 
     def _attribute_binding(self, scope: Scope, name: str, binding: Binding) -> None:
         for outer in scope.enclosing():
@@ -525,6 +517,22 @@ class _Gatherer:
         name = node.rest if isinstance(node, ast.MatchMapping) else node.name
         if name:
             self._bind(scope, name, Binding("opaque", node, scope))
+
+
+def _unpacked(
+    target: ast.Tuple | ast.List, value: ast.expr | None, whole: bool
+) -> list[tuple[ast.expr, ast.expr | None, int | None]]:
+    """Each element of an unpacking target with what it receives: its own expression, or the value and an index."""
+    elements = value.elts if isinstance(value, (ast.Tuple, ast.List)) else None
+    if any(isinstance(each, ast.Starred) for each in (*target.elts, *(elements or ()))):
+        return [(each, None, None) for each in target.elts]
+    if elements is not None:
+        return [(each, elements[i] if i < len(elements) else None, None) for i, each in enumerate(target.elts)]
+    nested = (ast.Tuple, ast.List)
+    return [
+        (each, value if whole and not isinstance(each, nested) else None, i if whole and value is not None else None)
+        for i, each in enumerate(target.elts)
+    ]
 
 
 def absolute(module: str, is_package: bool, name: str | None, level: int) -> str | None:

@@ -237,8 +237,10 @@ class Resolver:
             nodes = [each.node for each in bindings]
             if all(holder.module.parents.get(node) is holder.node for node in nodes):
                 return symbols[-1]
+        if all(each.kind == "import" for each in bindings):
+            return None
         owner = holder.cls if holder.kind == "class" else None
-        return Variable(tuple(bindings), owner) if bindings else None
+        return Variable(tuple(bindings), owner)
 
     def _binding_symbol(self, binding: Binding) -> Symbol | None:
         module = binding.scope.module

@@ -15,6 +15,7 @@ from temporal_lint.values import Bound, Keys, Values
 
 if TYPE_CHECKING:
     from temporal_lint.config import Settings
+    from temporal_lint.config import Wrapper as WrapperSettings
 
 Family = Literal["activity", "child", "continue", "start", "signal", "query", "update", "heartbeat", "stub", "other"]
 HandlerKind = Literal["run", "signal", "query", "update", "validator", "init"]
@@ -107,6 +108,8 @@ class SdkCall:
     open_keywords: bool
     via: tuple[Function, ...] = ()
     stub: Function | None = None
+    # made through a wrapper that the configuration describes
+    configured: bool = False
 
     @property
     def node(self) -> ast.Call:
@@ -502,6 +505,9 @@ class Project:
     def expand(self, call: Call) -> list[SdkCall]:
         """The API calls that a call makes: itself, or those behind the project's wrapper that it calls."""
         symbol = self.resolver.resolve(call.node.func, call.scope)
+        name = symbol.dotted if isinstance(symbol, External) else symbol.label if isinstance(symbol, Function) else ""
+        if name in self._configured:
+            return [self._configured_call(call, self._configured[name], symbol)]
         if isinstance(symbol, External):
             if symbol.dotted.startswith("temporalio."):
                 direct = self._direct(call, symbol.dotted)
@@ -513,6 +519,39 @@ class Project:
                 return [self._stub(call, symbol)]
             return [self._through(call, wrapper) for wrapper in self.wrappers(symbol)]
         return []
+
+    @cached_property
+    def _configured(self) -> dict[str, WrapperSettings]:
+        return {each.call: each for each in self.settings.wrappers}
+
+    def _configured_call(self, call: Call, wrapper: WrapperSettings, symbol: Symbol | None) -> SdkCall:
+        """The activity call behind a wrapper that the configuration describes."""
+        api = "temporalio.workflow.execute_activity"
+        outer = self._bind(call, api, "activity", sdk.signature(api))
+        names = [each.name for each in symbol.bound_parameters] if isinstance(symbol, Function) else []
+
+        def taken(which: str | int) -> Bound | None:
+            index = which if isinstance(which, int) else names.index(which) if which in names else None
+            if index is not None and index < len(outer.positional):
+                return outer.positional[index]
+            return outer.keywords.pop(names[index] if isinstance(which, int) and which < len(names) else str(which), None)
+
+        target = taken(wrapper.activity)
+        if wrapper.args is None:
+            first = wrapper.activity + 1 if isinstance(wrapper.activity, int) else 1
+            payloads = list(outer.positional[first:])
+        else:
+            payloads = [bound for bound in map(taken, wrapper.args) if bound is not None]
+        if payloads and "args" not in outer.keywords and all(each.scope is call.scope for each in payloads):
+            outer.keywords["args"] = Bound(ast.List([each.expression for each in payloads], ast.Load()), call.scope)
+        for option in wrapper.sets:
+            # a name that resolves to nothing: given, of unknown value
+            outer.keywords.setdefault(option, Bound(ast.Name(f"<{option}>", ast.Load()), call.scope, False))
+        outer.positional = (target,) if target is not None else ()
+        outer.open_positional = outer.open_positional or target is None
+        outer.via = (symbol,) if isinstance(symbol, Function) else ()
+        outer.configured = True
+        return outer
 
     def _direct(self, call: Call, dotted: str) -> SdkCall | None:
         signature = sdk.signature(dotted)

@@ -152,6 +152,8 @@ _STR_TO_STR = frozenset(
     "capitalize casefold center expandtabs format join ljust lower lstrip replace rjust rstrip strip swapcase title "
     "translate upper zfill removeprefix removesuffix".split()
 )
+# the legacy SDK's factories: a stub has the methods of the interface it is made for
+_STUBS = frozenset(["new_activity_stub", "new_workflow_stub", "new_workflow_stub_from_workflow_id"])
 _ENTERED_SELF = frozenset(
     ["io.IOBase", "socket.socket", "sqlite3.Connection", "psycopg.Connection", "concurrent.futures.ThreadPoolExecutor", "zipfile.ZipFile"]
 )
@@ -546,6 +548,9 @@ class Resolver:
         return union(self.infer(each, function.scope) if each is not None else NONE for each in function.returned)
 
     def _returned(self, call: ast.Call, scope: Scope) -> Type | None:
+        if isinstance(call.func, ast.Attribute) and call.func.attr in _STUBS and call.args:
+            interface = self.resolve(call.args[0], scope)
+            return Type(interface.dotted, cls=interface) if isinstance(interface, Class) else None
         symbol = self.resolve(call.func, scope)
         if symbol is None or isinstance(symbol, Variable):
             value = self.infer(call.func, scope)

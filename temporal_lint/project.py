@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Literal
 
 from temporal_lint import sdk
@@ -43,6 +44,8 @@ _FAMILIES: dict[str, Family] = {
     "temporalio.workflow.ChildWorkflowHandle.signal": "signal",
     "temporalio.workflow.ExternalWorkflowHandle.signal": "signal",
 }
+# Families whose calls name an activity, a workflow or a handler, which has parameters of its own.
+_TARGETED: frozenset[Family] = frozenset(("activity", "child", "start", "signal", "query", "update"))
 # The legacy SDK's decorators (dialect 2 of the catalogue), by the end of their dotted name.
 _LEGACY_ACTIVITY = ("activity_method.activity_method", "temporal.activity_method")
 _LEGACY_WORKFLOW = ("workflow.workflow_method", "workflow.signal_method", "workflow.query_method")
@@ -85,6 +88,20 @@ class Workflow:
     def run(self) -> Function | None:
         """Its `@workflow.run` method, an inherited one too."""
         return next((each.function for each in self.handlers if each.kind == "run"), None)
+
+
+@dataclass(frozen=True)
+class Stray:
+    """A keyword that the API does not take, so that the SDK raises TypeError.
+
+    `is_option` tells an option (misspelt, or of another API) from what was meant as a payload; `nearest` is the
+    option of this API that it is spelt like, if any.
+    """
+
+    name: str
+    bound: Bound
+    is_option: bool
+    nearest: str | None
 
 
 @dataclass(eq=False)
@@ -148,6 +165,25 @@ class SdkCall:
         if bound is None:
             return not self.open_keywords
         return self.project.values.is_none(bound.expression, bound.scope)
+
+    @cached_property
+    def strays(self) -> tuple[Stray, ...]:
+        """The keywords that the API does not take, those from resolved splats included."""
+        if self.signature is None:
+            return ()
+        return tuple(
+            self._stray(name, bound, self.signature)
+            for name, bound in self.keywords.items()
+            if not self.signature.accepts_keyword(name)
+        )
+
+    def _stray(self, name: str, bound: Bound, signature: sdk.Signature) -> Stray:
+        nearest = _nearest(name, signature.keywords)
+        function = self.function
+        if function is not None and any(each.name == name for each in function.bound_parameters):
+            return Stray(name, bound, False, nearest)
+        is_option = nearest is not None or self.family not in _TARGETED or name in _option_names()
+        return Stray(name, bound, is_option, nearest)
 
     @property
     def is_local(self) -> bool:
@@ -755,6 +791,55 @@ class Project:
                     reached[step.callee] = (*reached[function], step)
                     queue.append(step.callee)
         return reached
+
+
+def _nearest(name: str, options: Iterable[str]) -> str | None:
+    """The option that `name` is spelt like: nearly the same letters, or its last word (`timeout`)."""
+    # below four letters every name is near another
+    known = [each for each in options if len(each) > 3]
+    if len(name) > 4:
+        ending = [each for each in known if each.endswith(f"_{name}")]
+        if ending:
+            return "start_to_close_timeout" if "start_to_close_timeout" in ending else ending[0]
+    return next(iter(difflib.get_close_matches(name, known, 1, 0.75)), None)
+
+
+@cache
+def _option_names() -> frozenset[str]:
+    """Names that no payload would have: options of the calls above and of RetryPolicy, where they have two words."""
+    found = (sdk.signature(api) for api in (*_FAMILIES, "temporalio.common.RetryPolicy"))
+    return frozenset(name for each in found if each is not None for name in each.keywords if "_" in name)
+
+
+def tolerates(module: Module, node: ast.AST, *errors: str) -> bool:
+    """Whether one of these errors (bare names) at `node` is expected: `try`, `pytest.raises`, `assertRaises`, `suppress`.
+
+    A handler must name the error itself; a `with` may also name Exception or BaseException.
+    """
+    inner = node
+    for outer in module.ancestors(node):
+        if isinstance(outer, ast.Try) and inner in outer.body:
+            if any(_last_names(handler.type) & {*errors} for handler in outer.handlers if handler.type is not None):
+                return True
+        elif isinstance(outer, (ast.With, ast.AsyncWith)) and inner in outer.body:
+            if any(_expects(item.context_expr, {*errors, "Exception", "BaseException"}) for item in outer.items):
+                return True
+        inner = outer
+    return False
+
+
+def _expects(manager: ast.expr, errors: set[str]) -> bool:
+    if not isinstance(manager, ast.Call) or not manager.args:
+        return False
+    name = (dotted_name(manager.func) or "").rpartition(".")[2]
+    expected = set().union(*(_last_names(each) for each in manager.args))
+    return name in ("raises", "assertRaises", "assertRaisesRegex", "suppress") and bool(expected & errors)
+
+
+def _last_names(expression: ast.expr) -> set[str]:
+    """The last part of each dotted name of an `except` clause or a tuple of classes."""
+    parts = expression.elts if isinstance(expression, ast.Tuple) else [expression]
+    return {(dotted_name(each) or "").rpartition(".")[2] for each in parts}
 
 
 def is_test_path(module: Module) -> bool:

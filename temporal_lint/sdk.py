@@ -8,8 +8,9 @@ Shape of `sdk.json`: `functions` {dotted: {kind, params: [[name, kind, required]
 `classes` {dotted: {attributes: {name: annotation}, bases, members?, dataclass?, open?}}, `modules` {dotted: [public
 names, private names]}, `unread` modules that exist and are not described, `aliases` {dotted: canonical dotted},
 `options` {dotted: {names, durations, retry_policies}}, `none_returning` [dotted], `deprecated` {dotted or
-dotted:parameter: {advice, rename?, uncall?}}, `restricted` {dotted: [when, how]}, `version`. Shape of
-`sdk_history.json`: `releases` read, and `names` {dotted: [first release or "", release without it or ""]}.
+dotted:parameter: {advice, rename?, uncall?}}, `restricted` {dotted: [when, how]}, `version` and
+`python` that were read. Shape of `sdk_history.json`: `releases` read, and `names` {dotted or dotted:parameter: [first release or "", first release
+without it or ""]}; what came or went together with its module, class or function is left out.
 """
 
 from __future__ import annotations
@@ -157,9 +158,10 @@ class Deprecation:
 
 @dataclass(frozen=True)
 class History:
-    """Releases of a name: `since` the first that has it, `removed` the first without it.
+    """Releases of a name: `since` the first that has it, `removed` the first without it, of the releases read.
 
-    None: it was there in the oldest release read; it is still there in the newest.
+    None: it was there in the oldest release read; it is still there in the newest. Only some releases are read
+    (`releases()`), so the change may have come one earlier.
     """
 
     since: str | None
@@ -168,15 +170,24 @@ class History:
 
 @dataclass(frozen=True)
 class Restriction:
-    """What the sandbox refuses of a dotted name: its `use` or any `access`; `at_runtime` only while a workflow runs."""
+    """What the sandbox does about a dotted name, or about all names below it (`os.*`).
 
-    how: Literal["use", "access"]
+    "access" refuses to touch it, "use" to call it, "warn" warns of a call, "allowed" is an exception from a `*`.
+    `at_runtime`: only while a workflow runs, not while its module is imported.
+    """
+
+    how: Literal["use", "access", "warn", "allowed"]
     at_runtime: bool
 
 
 def version() -> str:
     """The release of the SDK that the tables describe."""
     return str(_table()["version"])
+
+
+def python() -> str:
+    """The release of Python ("3.11") that the tables were read with."""
+    return str(_table()["python"])
 
 
 def modules() -> frozenset[str]:
@@ -312,10 +323,26 @@ def deprecated(dotted: str, parameter: str | None = None) -> Deprecation | None:
     return Deprecation(entry["advice"], entry.get("rename"), bool(entry.get("uncall")))
 
 
-def history(dotted: str) -> History | None:
-    """When `module.attribute` came and went; None where the releases read neither added nor removed it."""
-    entry = _history()["names"].get(dotted)
-    return History(entry[0] or None, entry[1] or None) if entry else None
+def history(dotted: str, parameter: str | None = None) -> History | None:
+    """When a module, a name, a class member or a parameter of a callable came and went.
+
+    None where the releases read neither added nor removed it: it was always there, or never.
+    """
+    names = _history()["names"]
+    for name in (dotted, canonical(dotted)):
+        if parameter is None:
+            keys = [name]
+        else:
+            keys = [f"{name}:{parameter}", f"{name}.__init__:{parameter}"]
+        if key := next((each for each in keys if each in names), None):
+            since, removed = names[key]
+            return History(since or None, removed or None)
+    return None
+
+
+def releases() -> tuple[str, ...]:
+    """The releases that `history` knows, oldest first."""
+    return tuple(_history()["releases"])
 
 
 @cache

@@ -166,6 +166,8 @@ def build() -> dict[str, Any]:
             options[dotted] = _keyword_options({name: (text, True) for name, text in keys.items()})
     return {
         "version": importlib.metadata.version("temporalio"),
+        # The sandbox's list depends on it: `random` grew in 3.12, `os.path` is allowed from 3.14 on.
+        "python": ".".join(map(str, sys.version_info[:2])),
         "functions": functions,
         "classes": classes,
         "modules": {module.__name__: _attributes(module) for module in names.modules},
@@ -511,20 +513,24 @@ def _argument_docstrings(docstring: str, parameters: set[str]) -> Iterator[tuple
 
 
 def _restricted() -> dict[str, Any]:
-    """Members that the sandbox refuses by default, dotted; each with when ("runtime" or "always") and how."""
+    """What the sandbox refuses by default: dotted name to when ("runtime" or "always") and how.
+
+    How: "access" to touch it, "use" to call it, "warn" a warning for a call, "allowed" an exception from a `*`.
+    """
     from temporalio.worker.workflow_sandbox import SandboxRestrictions
 
     restricted: dict[str, Any] = {}
-    waiting = [("", SandboxRestrictions.invalid_module_members_default)]
+    waiting = [("", "always", SandboxRestrictions.invalid_module_members_default)]
     while waiting:
-        path, matcher = waiting.pop()
+        path, when, matcher = waiting.pop()
         prefix = f"{path}." if path else ""
-        when = "runtime" if matcher.only_runtime else "always"
+        # A matcher that holds only at run time makes all below it hold only then.
+        when = "runtime" if matcher.only_runtime else when
         if matcher.match_self:
-            restricted[path] = [when, "self"]
-        restricted.update({prefix + name: [when, "access"] for name in matcher.access})
-        restricted.update({prefix + name: [when, "use"] for name in matcher.use})
-        waiting.extend((prefix + name, child) for name, child in matcher.children.items())
+            restricted[path.removesuffix(".__call__")] = [when, "warn" if matcher.leaf_warning else "access"]
+        for how, found in (("access", matcher.access), ("use", matcher.use), ("allowed", matcher.exclude)):
+            restricted.update({prefix + name: [when, how] for name in found})
+        waiting.extend((prefix + name, when, child) for name, child in matcher.children.items())
     return restricted
 
 

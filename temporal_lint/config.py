@@ -47,7 +47,9 @@ class Wrapper:
     """A callable of the project or a library that calls an activity for its caller."""
 
     call: str = _key(MISSING, "The dotted name of the function or method.", _STRING)
-    activity: str | int = _key(0, "Its parameter that is the activity, by name or index (without self).", _WORD_OR_INDEX)
+    activity: str | int = _key(
+        0, "Its parameter that is the activity, by name or index (without self).", _WORD_OR_INDEX
+    )
     args: tuple[str | int, ...] | None = _key(
         None,
         "Its parameters, by name or index, that become the activity's arguments, in order; when absent, "
@@ -80,7 +82,7 @@ class Settings:
 
     select: tuple[str, ...] = _key(
         (),
-        "The rules to run: codes, names, prefixes of codes or ALL; when empty, every rule that is an error or a warning.",
+        "The rules to run: codes, names, prefixes of codes or ALL; when empty, all errors and warnings.",
         _STRINGS,
     )
     ignore: tuple[str, ...] = _key((), "The rules not to run; the longest selector that fits a rule decides.", _STRINGS)
@@ -124,7 +126,9 @@ class Settings:
     respect_gitignore: bool = _key(True, "Leave out what .gitignore names.", _BOOLEAN)
     src: tuple[str, ...] = _key((), "Directories, from the project's root, that imports start from.", _STRINGS)
     max_payload_bytes: int = _key(
-        200 * 1024, "The encoded size of a payload, in bytes, above which it is reported.", {"type": "integer", "minimum": 1}
+        200 * 1024,
+        "The encoded size of a payload, in bytes, above which it is reported.",
+        {"type": "integer", "minimum": 1},
     )
     default_timeout_seconds: int = _key(
         60, "The start_to_close_timeout, in seconds, that a fix inserts.", {"type": "integer", "minimum": 1}
@@ -136,7 +140,9 @@ class Settings:
     sql_execute: tuple[str, ...] = _key(
         (), "More functions that execute SQL: dotted names, or bare names of methods.", _STRINGS
     )
-    rules: tuple[str, ...] = _key((), "Files with rules of your own, from the directory of the configuration.", _STRINGS)
+    rules: tuple[str, ...] = _key(
+        (), "Files with rules of your own, from the directory of the configuration.", _STRINGS
+    )
     wrappers: tuple[Wrapper, ...] = _key(
         (),
         "Callables that call an activity for their caller.",
@@ -183,7 +189,7 @@ def _json_default(value: Any) -> dict[str, Any]:
 
 def default(one: Field[Any]) -> Any:
     """The default of a key."""
-    return one.default if one.default is not MISSING else one.default_factory()  # type: ignore[misc]
+    return one.default if one.default_factory is MISSING else one.default_factory()
 
 
 def parse(table: Mapping[str, Any], where: str) -> Settings:
@@ -297,7 +303,9 @@ def _table(file: Path, must_be_ours: bool) -> Mapping[str, Any] | None:
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: the file cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}.") from None
+        raise ConfigError(
+            f"{file}: the file cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}."
+        ) from None
     if not must_be_ours and "temporal-lint" not in text:
         return None
     try:
@@ -305,9 +313,9 @@ def _table(file: Path, must_be_ours: bool) -> Mapping[str, Any] | None:
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{file}: the file is not valid TOML: {error}.") from None
     tools = document.get("tool", {})
-    table = tools.get("temporal-lint") if isinstance(tools, dict) else None
+    table: Mapping[str, Any] | None = tools.get("temporal-lint") if isinstance(tools, dict) else None
     if table is None and file.name != "pyproject.toml" and must_be_ours:
-        return document
+        return dict(document)
     if table is not None and not isinstance(table, dict):
         raise ConfigError(f"{file}: `tool.temporal-lint` must be a table.")
     return table

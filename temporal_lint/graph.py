@@ -161,7 +161,9 @@ class ModuleIndex:
                     continue
                 above = steps[: len(steps) - (one.level - 1)]
                 base = ".".join((*above, one.module) if one.module else above)
-                yield from (name for name in (base, *(f"{base}.{member}" for member in one.names)) if name in self.paths)
+                yield from (
+                    name for name in (base, *(f"{base}.{member}" for member in one.names)) if name in self.paths
+                )
                 continue
             if (base := self.find(one.module, importer)) is not None:
                 yield base
@@ -219,9 +221,7 @@ def reach(index: ModuleIndex, read: Callable[[Path], bytes], libraries: Collecti
         own = name.rpartition(".")[2]
         if any(one.level == 0 and one.module.partition(".")[0] == own for one in found[name]):
             index.foreign.add(own)
-    users = {
-        name for name, ones in found.items() if any(_uses_temporal(one, name, index, libraries) for one in ones)
-    }
+    users = {name for name, ones in found.items() if any(_uses_temporal(one, name, index, libraries) for one in ones)}
     aims: Mapping[str, set[str]] = {name: set(index.targets(name, ones)) for name, ones in found.items()}
     reached = set(users)
     waiting = list(users)

@@ -8,9 +8,9 @@ Shape of `sdk.json`: `functions` {dotted: {kind, params: [[name, kind, required]
 `classes` {dotted: {attributes: {name: annotation}, bases, members?, dataclass?, open?}}, `modules` {dotted: [public
 names, private names]}, `unread` modules that exist and are not described, `aliases` {dotted: canonical dotted},
 `options` {dotted: {names, durations, retry_policies}}, `none_returning` [dotted], `deprecated` {dotted or
-dotted:parameter: {advice, rename?, uncall?}}, `restricted` {dotted: [when, how]}, `version` and
-`python` that were read. Shape of `sdk_history.json`: `releases` read, and `names` {dotted or dotted:parameter: [first release or "", first release
-without it or ""]}; what came or went together with its module, class or function is left out.
+dotted:parameter: {advice, rename?, uncall?}}, `restricted` {dotted: [when, how]}, and the `version` and the `python`
+that were read. Shape of `sdk_history.json`: `releases` read, and `names` {dotted or dotted:parameter: [first release
+or "", first release without it or ""]}; what came or went together with its module, class or function is left out.
 """
 
 from __future__ import annotations
@@ -330,10 +330,7 @@ def history(dotted: str, parameter: str | None = None) -> History | None:
     """
     names = _history()["names"]
     for name in (dotted, canonical(dotted)):
-        if parameter is None:
-            keys = [name]
-        else:
-            keys = [f"{name}:{parameter}", f"{name}.__init__:{parameter}"]
+        keys = [name] if parameter is None else [f"{name}:{parameter}", f"{name}.__init__:{parameter}"]
         if key := next((each for each in keys if each in names), None):
             since, removed = names[key]
             return History(since or None, removed or None)

@@ -326,6 +326,10 @@ class Project:
                 activity = self._activity(function)
                 if activity is not None:
                     found[function] = activity
+            for cls in module.classes:
+                activity = self._callable_class(cls)
+                if activity is not None:
+                    found[activity.function] = activity
             for call in module.calls:
                 # activity.defn(function) and activity.defn(name="x")(function) used as calls
                 defined = self._defn_call(call)
@@ -335,6 +339,64 @@ class Project:
                         found.setdefault(symbol, Activity(symbol, None, direct=False))
         self._add_legacy_implementations(found)
         return found
+
+    def _callable_class(self, cls: Class) -> Activity | None:
+        """The activity that `@activity.defn` on a class makes of its `__call__`."""
+        for decorator in cls.node.decorator_list:
+            target = decorator.func if isinstance(decorator, ast.Call) else decorator
+            if self.resolver.dotted(target, cls.outer) == "temporalio.activity.defn":
+                method = self.resolver.class_member(cls, "__call__")
+                if isinstance(method, Function):
+                    return Activity(method, *self._definition_name(decorator, cls.outer, cls.name))
+        return None
+
+    @cached_property
+    def handed_definitions(self) -> frozenset[Function] | None:
+        """Functions that a call may define as activities (`register(function)`, where `register` applies
+        `activity.defn` to its parameter); None where `activity.defn` is applied to what cannot be told."""
+        defn = "temporalio.activity.defn"
+        appliers: set[Function] = set()
+        for module in self.modules.values():
+            for call in module.calls:
+                if any(self.resolver.dotted(each, call.scope) == defn for each in call.node.args):
+                    return None
+                for each in call.node.args if self._defn_call(call) else ():
+                    if isinstance(self.resolver.resolve(each, call.scope), (Function, Class)):
+                        continue
+                    holder = call.scope.holder(each.id) if isinstance(each, ast.Name) else None
+                    if holder is None or holder.function is None or holder.bindings[each.id][0].kind != "parameter":  # type: ignore[attr-defined]
+                        return None
+                    appliers.update(scope.function for scope in holder.enclosing() if scope.function is not None)
+        found: set[Function] = set()
+        for module in self.modules.values():
+            for call in module.calls:
+                func = call.node.func.func if isinstance(call.node.func, ast.Call) else call.node.func
+                symbol = self.resolver.resolve(func, call.scope)
+                if not isinstance(symbol, Function) or not (symbol in appliers or symbol.label in self.settings.activity_decorators):
+                    continue
+                for each in call.node.args:
+                    defined = self.resolver.resolve(each, call.scope)
+                    if isinstance(defined, Function):
+                        found.add(defined)
+                    elif not isinstance(each, ast.Constant):
+                        return None
+        return frozenset(found)
+
+    def keeps_arguments(self, function: Function) -> bool:
+        """Whether every decorator of a function is known to hand the caller's arguments on unchanged."""
+        return all(self._hands_on(each, function.outer) for each in function.node.decorator_list)
+
+    def _hands_on(self, decorator: ast.expr, scope: Scope) -> bool:
+        target = decorator.func if isinstance(decorator, ast.Call) else decorator
+        if isinstance(target, ast.Attribute) and target.attr == "validator":
+            return True
+        symbol = self.resolver.resolve(target, scope)
+        if isinstance(symbol, External):
+            return symbol.dotted in _TRANSPARENT
+        if not isinstance(symbol, Function):
+            return False
+        inner = [each for each in symbol.module.functions if each is symbol or symbol.scope in each.scope.enclosing()]
+        return all(_only_forwards(each) for each in inner)
 
     def _defn_call(self, call: Call) -> bool:
         func = call.node.func
@@ -507,22 +569,28 @@ class Project:
         value = self.values.constant(expression, scope)
         return value if isinstance(value, str) else None
 
-    def elements(self, bound: Bound) -> tuple[Bound, ...] | None:
-        """The elements of a list or tuple display, followed through a name that is assigned once; else None."""
-        expression, scope, here = bound.expression, bound.scope, bound.here
+    def followed(self, bound: Bound) -> Bound:
+        """The expression behind names that are assigned once and not changed in place; `bound` itself otherwise."""
         for _ in range(8):
-            if isinstance(expression, (ast.List, ast.Tuple)):
-                if any(isinstance(each, ast.Starred) for each in expression.elts):
-                    return None
-                return tuple(Bound(each, scope, here) for each in expression.elts)
-            symbol = self.resolver.resolve(expression, scope) if isinstance(expression, (ast.Name, ast.Attribute)) else None
+            if not isinstance(bound.expression, (ast.Name, ast.Attribute)):
+                break
+            symbol = self.resolver.resolve(bound.expression, bound.scope)
             if not isinstance(symbol, Variable) or len(symbol.bindings) != 1:
-                return None
+                break
             binding = symbol.bindings[0]
             if binding.kind != "assign" or binding.value is None or binding.entered or self.values.is_mutated(binding):
-                return None
-            expression, scope, here = binding.value, binding.scope, False
-        return None
+                break
+            bound = Bound(binding.value, binding.scope, False)
+        return bound
+
+    def elements(self, bound: Bound) -> tuple[Bound, ...] | None:
+        """The elements of a list or tuple display, followed through a name that is assigned once; else None."""
+        display = self.followed(bound)
+        if not isinstance(display.expression, (ast.List, ast.Tuple)):
+            return None
+        if any(isinstance(each, ast.Starred) for each in display.expression.elts):
+            return None
+        return tuple(Bound(each, display.scope, display.here) for each in display.expression.elts)
 
     def infer(self, bound: Bound) -> Type | None:
         """The type of a bound value."""
@@ -537,6 +605,14 @@ class Project:
             found = [each for call in module.calls for each in self.expand(call)]
             self._sdk_calls[module.name] = found
         return found
+
+    def made_by(self, bound: Bound) -> SdkCall | None:
+        """The call of the SDK that gives a value (`RetryPolicy(...)`), followed through names; None of anything else."""
+        made = self.followed(bound)
+        if not isinstance(made.expression, ast.Call):
+            return None
+        calls = self.expand(Call(made.expression, made.scope, made.scope.module, made.scope.function))
+        return calls[0] if calls and not calls[0].via else None
 
     def expand(self, call: Call) -> list[SdkCall]:
         """The API calls that a call makes: itself, or those behind the project's wrapper that it calls."""
@@ -809,6 +885,26 @@ def _option_names() -> frozenset[str]:
     """Names that no payload would have: options of the calls above and of RetryPolicy, where they have two words."""
     found = (sdk.signature(api) for api in (*_FAMILIES, "temporalio.common.RetryPolicy"))
     return frozenset(name for each in found if each is not None for name in each.keywords if "_" in name)
+
+
+def _only_forwards(function: Function) -> bool:
+    """Whether a decorator, or a function nested in one, calls what it was given with exactly its own arguments."""
+    rest = {each.kind: each.name for each in function.parameters if each.kind in ("var-positional", "var-keyword")}
+    for call in function.calls:
+        func = call.node.func
+        holder = call.scope.holder(func.id) if isinstance(func, ast.Name) else None
+        if holder is None or not isinstance(func, ast.Name) or holder.bindings[func.id][0].kind != "parameter":
+            continue
+        arguments = [each.value if isinstance(each, ast.Starred) else None for each in call.node.args]
+        arguments += [each.value if each.arg is None else None for each in call.node.keywords]
+        if [each.id if isinstance(each, ast.Name) else None for each in arguments] != list(rest.values()):
+            return False
+        if any(len(call.scope.holder(name).bindings[name]) != 1 for name in rest.values()):  # type: ignore[union-attr]
+            return False
+    if function.returned and not rest:
+        # a decorator gives back what it was given, a function of its own, or what activity.defn makes of either
+        return all(isinstance(each, (ast.Name, ast.Call)) for each in function.returned)
+    return True
 
 
 def tolerates(module: Module, node: ast.AST, *errors: str) -> bool:

@@ -127,6 +127,8 @@ class SdkCall:
     stub: Function | None = None
     # made through a wrapper that the configuration describes
     configured: bool = False
+    # the same call as the wrapper's own body shows it
+    inner: SdkCall | None = None
 
     @property
     def node(self) -> ast.Call:
@@ -722,11 +724,37 @@ class Project:
         return self._wrappers[function]
 
     def _forwards(self, function: Function, inner: SdkCall) -> bool:
-        if function in self.activity_of or function in self.handlers_of:
+        if not self._is_plain(function):
             return False
         names = {each.name for each in function.bound_parameters}
         target = inner.target_bound
         return target is not None and isinstance(target.expression, ast.Name) and target.expression.id in names
+
+    def through_helper(self, call: Call) -> list[SdkCall]:
+        """The activity calls of a project function that fixes the activity and takes options, with what this caller gives.
+
+        Unlike `expand`, which follows functions that take the activity itself.
+        """
+        symbol = self.resolver.resolve(call.node.func, call.scope)
+        if not isinstance(symbol, Function) or not self._is_plain(symbol):
+            return []
+        if symbol not in self._helpers:
+            names = {each.name for each in symbol.bound_parameters}
+            self._helpers[symbol] = [
+                _Wrapper(symbol, inner)
+                for inside in symbol.calls
+                for inner in self.expand(inside)
+                if inner.family == "activity" and not self._forwards(symbol, inner) and _options_from(inner, names)
+            ]
+        return [self._through(call, wrapper) for wrapper in self._helpers[symbol]]
+
+    @cached_property
+    def _helpers(self) -> dict[Function, list[_Wrapper]]:
+        return {}
+
+    def _is_plain(self, function: Function) -> bool:
+        """Whether only the project's own code calls a function."""
+        return function not in self.activity_of and function not in self.handlers_of
 
     def _through(self, call: Call, wrapper: _Wrapper) -> SdkCall:
         """The inner call of a wrapper with the caller's arguments in the place of the wrapper's parameters."""
@@ -743,8 +771,12 @@ class Project:
         kinds = {each.kind: each.name for each in wrapper.function.parameters}
         splats = [each.value for each in inner.node.keywords if each.arg is None]
         if "var-keyword" in kinds and any(isinstance(each, ast.Name) and each.id == kinds["var-keyword"] for each in splats):
-            keywords = {**rest_keywords, **keywords}
-            open_keywords = outer.open_keywords if len(splats) == 1 else True
+            if _uses(wrapper.function, kinds["var-keyword"]) == 1:
+                keywords = {**rest_keywords, **keywords}
+                open_keywords = outer.open_keywords if len(splats) == 1 else True
+            else:
+                # the wrapper may take keywords out or add its own
+                open_keywords = True
         elif rest_keywords:
             open_keywords = True
         open_keywords = open_keywords or outer.open_keywords
@@ -763,7 +795,7 @@ class Project:
                 keywords["args"] = Bound(display, call.scope, True)
         return SdkCall(
             self, call, inner.api, inner.family, inner.signature, tuple(positional), keywords, open_positional, open_keywords,
-            (wrapper.function, *inner.via),
+            (wrapper.function, *inner.via), inner=inner,
         )  # fmt: skip
 
     @staticmethod
@@ -867,6 +899,17 @@ class Project:
                     reached[step.callee] = (*reached[function], step)
                     queue.append(step.callee)
         return reached
+
+
+def _uses(function: Function, name: str) -> int:
+    """How often the body of a function names one of its parameters."""
+    return sum(isinstance(node, ast.Name) and node.id == name for each in function.node.body for node in ast.walk(each))
+
+
+def _options_from(call: SdkCall, names: set[str]) -> bool:
+    """Whether an option of a call is one of these names."""
+    options = (bound.expression for name, bound in call.keywords.items() if name not in ("arg", "args"))
+    return any(isinstance(each, ast.Name) and each.id in names for each in options)
 
 
 def _nearest(name: str, options: Iterable[str]) -> str | None:

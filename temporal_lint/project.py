@@ -354,51 +354,35 @@ class Project:
 
     @cached_property
     def handed_definitions(self) -> frozenset[Function] | None:
-        """Functions that a call may define as activities (`register(function)`, where `register` applies
-        `activity.defn` to its parameter); None where `activity.defn` is applied to what cannot be told."""
+        """Functions that a call may define as activities: `register(function)`, where `register` applies
+        `activity.defn` to its parameter. None where `activity.defn` is applied to what cannot be told."""
         defn = "temporalio.activity.defn"
+        calls = [call for module in self.modules.values() for call in module.calls]
         appliers: set[Function] = set()
-        for module in self.modules.values():
-            for call in module.calls:
-                if any(self.resolver.dotted(each, call.scope) == defn for each in call.node.args):
-                    return None
-                for each in call.node.args if self._defn_call(call) else ():
-                    if isinstance(self.resolver.resolve(each, call.scope), (Function, Class)):
-                        continue
-                    holder = call.scope.holder(each.id) if isinstance(each, ast.Name) else None
-                    if holder is None or holder.function is None or holder.bindings[each.id][0].kind != "parameter":  # type: ignore[attr-defined]
-                        return None
-                    appliers.update(scope.function for scope in holder.enclosing() if scope.function is not None)
-        found: set[Function] = set()
-        for module in self.modules.values():
-            for call in module.calls:
-                func = call.node.func.func if isinstance(call.node.func, ast.Call) else call.node.func
-                symbol = self.resolver.resolve(func, call.scope)
-                if not isinstance(symbol, Function) or not (symbol in appliers or symbol.label in self.settings.activity_decorators):
+        for call in calls:
+            if any(self.resolver.dotted(each, call.scope) == defn for each in call.node.args):
+                return None
+            for each in call.node.args if self._defn_call(call) else ():
+                if isinstance(self.resolver.resolve(each, call.scope), (Function, Class)):
                     continue
+                holder = call.scope.holder(each.id) if isinstance(each, ast.Name) else None
+                if holder is None or not isinstance(each, ast.Name) or holder.bindings[each.id][0].kind != "parameter":
+                    return None
+                appliers.update(scope.function for scope in holder.enclosing() if scope.function is not None)
+        handed: set[Function] = set()
+        for call in calls:
+            func = call.node.func.func if isinstance(call.node.func, ast.Call) else call.node.func
+            applier = self.resolver.resolve(func, call.scope)
+            if not isinstance(applier, Function):
+                continue
+            if applier in appliers or applier.label in self.settings.activity_decorators:
                 for each in call.node.args:
-                    defined = self.resolver.resolve(each, call.scope)
-                    if isinstance(defined, Function):
-                        found.add(defined)
+                    symbol = self.resolver.resolve(each, call.scope)
+                    if isinstance(symbol, Function):
+                        handed.add(symbol)
                     elif not isinstance(each, ast.Constant):
                         return None
-        return frozenset(found)
-
-    def keeps_arguments(self, function: Function) -> bool:
-        """Whether every decorator of a function is known to hand the caller's arguments on unchanged."""
-        return all(self._hands_on(each, function.outer) for each in function.node.decorator_list)
-
-    def _hands_on(self, decorator: ast.expr, scope: Scope) -> bool:
-        target = decorator.func if isinstance(decorator, ast.Call) else decorator
-        if isinstance(target, ast.Attribute) and target.attr == "validator":
-            return True
-        symbol = self.resolver.resolve(target, scope)
-        if isinstance(symbol, External):
-            return symbol.dotted in _TRANSPARENT
-        if not isinstance(symbol, Function):
-            return False
-        inner = [each for each in symbol.module.functions if each is symbol or symbol.scope in each.scope.enclosing()]
-        return all(_only_forwards(each) for each in inner)
+        return frozenset(handed)
 
     def _defn_call(self, call: Call) -> bool:
         func = call.node.func
@@ -928,26 +912,6 @@ def _option_names() -> frozenset[str]:
     """Names that no payload would have: options of the calls above and of RetryPolicy, where they have two words."""
     found = (sdk.signature(api) for api in (*_FAMILIES, "temporalio.common.RetryPolicy"))
     return frozenset(name for each in found if each is not None for name in each.keywords if "_" in name)
-
-
-def _only_forwards(function: Function) -> bool:
-    """Whether a decorator, or a function nested in one, calls what it was given with exactly its own arguments."""
-    rest = {each.kind: each.name for each in function.parameters if each.kind in ("var-positional", "var-keyword")}
-    for call in function.calls:
-        func = call.node.func
-        holder = call.scope.holder(func.id) if isinstance(func, ast.Name) else None
-        if holder is None or not isinstance(func, ast.Name) or holder.bindings[func.id][0].kind != "parameter":
-            continue
-        arguments = [each.value if isinstance(each, ast.Starred) else None for each in call.node.args]
-        arguments += [each.value if each.arg is None else None for each in call.node.keywords]
-        if [each.id if isinstance(each, ast.Name) else None for each in arguments] != list(rest.values()):
-            return False
-        if any(len(call.scope.holder(name).bindings[name]) != 1 for name in rest.values()):  # type: ignore[union-attr]
-            return False
-    if function.returned and not rest:
-        # a decorator gives back what it was given, a function of its own, or what activity.defn makes of either
-        return all(isinstance(each, (ast.Name, ast.Call)) for each in function.returned)
-    return True
 
 
 def tolerates(module: Module, node: ast.AST, *errors: str) -> bool:

@@ -1,0 +1,84 @@
+"""What a decorator does to the arguments of the function under it."""
+
+from __future__ import annotations
+
+import ast
+
+from temporal_lint.facts import Call, Function, Scope
+from temporal_lint.project import Project
+from temporal_lint.resolve import External
+
+# they hand back the function itself, or a descriptor of it
+_TRANSPARENT = frozenset(
+    [
+        "temporalio.activity.defn", "temporalio.workflow.run", "temporalio.workflow.signal", "temporalio.workflow.query",
+        "temporalio.workflow.update", "temporalio.workflow.init", "builtins.staticmethod", "builtins.classmethod",
+        "abc.abstractmethod", "typing.override", "typing.final", "typing_extensions.override", "typing_extensions.final",
+    ]
+)  # fmt: skip
+
+
+def is_transparent(decorator: ast.expr, scope: Scope, project: Project) -> bool:
+    """Whether a decorator is of the SDK or the standard library and hands back the function as it is."""
+    target = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return project.resolver.dotted(target, scope) in _TRANSPARENT
+
+
+def keeps_arguments(function: Function, project: Project) -> bool:
+    """Whether every decorator of a function is known to hand the caller's arguments on unchanged."""
+    return all(_hands_on(each, function.outer, project) for each in function.node.decorator_list)
+
+
+def _hands_on(decorator: ast.expr, scope: Scope, project: Project) -> bool:
+    if is_transparent(decorator, scope, project):
+        return True
+    target = decorator.func if isinstance(decorator, ast.Call) else decorator
+    if isinstance(target, ast.Attribute) and target.attr == "validator":
+        return True
+    symbol = project.resolver.resolve(target, scope)
+    if not isinstance(symbol, Function):
+        return False
+    family = [each for each in symbol.module.functions if symbol.scope in each.scope.enclosing()]
+    for each in family:
+        given = [call for call in each.calls if _calls_parameter(call, family)]
+        if given:
+            if not all(_forwards(each, call.node) for call in given):
+                return False
+        elif not all(_gives_back(value, each, project) for value in each.returned):
+            return False
+    return True
+
+
+def _calls_parameter(call: Call, family: list[Function]) -> bool:
+    """Whether a call is one of what the decorator was given."""
+    func = call.node.func
+    holder = call.scope.holder(func.id) if isinstance(func, ast.Name) else None
+    if holder is None or not isinstance(func, ast.Name) or holder.function not in family:
+        return False
+    return holder.bindings[func.id][0].kind == "parameter"
+
+
+def _forwards(wrapper: Function, call: ast.Call) -> bool:
+    """Whether a call passes exactly the parameters of its function, in their order, none of them rebound."""
+    passed = [f"*{_name(each.value)}" if isinstance(each, ast.Starred) else _name(each) for each in call.args]
+    passed += [f"**{_name(each.value)}" if each.arg is None else f"{each.arg}={_name(each.value)}" for each in call.keywords]
+    marks = {"var-positional": "*{}", "var-keyword": "**{}", "keyword-only": "{0}={0}"}
+    taken = [marks.get(each.kind, "{}").format(each.name) for each in wrapper.parameters]
+    return passed == taken and all(len(wrapper.scope.bindings[each.name]) == 1 for each in wrapper.parameters)
+
+
+def _name(expression: ast.expr) -> str:
+    return expression.id if isinstance(expression, ast.Name) else ""
+
+
+def _gives_back(value: ast.expr | None, function: Function, project: Project) -> bool:
+    """Whether a decorator returns what it was given, a function of its own, or what `activity.defn` makes of one."""
+    if isinstance(value, ast.Call):
+        inner = value.func.func if isinstance(value.func, ast.Call) else value.func
+        if len(value.args) != 1 or project.resolver.dotted(inner, function.scope) not in _TRANSPARENT:
+            return False
+        value = value.args[0]
+    if not isinstance(value, ast.Name):
+        return False
+    holder = function.scope.holder(value.id)
+    return holder is not None and holder.bindings[value.id][0].kind in ("parameter", "function")

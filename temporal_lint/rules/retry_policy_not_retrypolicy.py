@@ -139,8 +139,17 @@ _RETRY_POLICY = "temporalio.common.RetryPolicy"
 _METHOD = "apply_to_proto"
 # Bases outside the project that bring no such method.
 _PLAIN_BASES = frozenset(
-    "abc.ABC, builtins.object, builtins.dict, typing.Generic, typing.NamedTuple, typing.Protocol, typing.TypedDict, "
-    "enum.Enum, pydantic.BaseModel".split(", ")
+    [
+        "abc.ABC",
+        "builtins.dict",
+        "builtins.object",
+        "enum.Enum",
+        "pydantic.BaseModel",
+        "typing.Generic",
+        "typing.NamedTuple",
+        "typing.Protocol",
+        "typing.TypedDict",
+    ]
 )
 
 

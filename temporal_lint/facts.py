@@ -231,7 +231,7 @@ def dotted_name(expression: ast.expr) -> str | None:
 
 
 def ordinal(node: ast.AST) -> int:
-    """The place of a node in its file's source order."""
+    """The place of a node in its file's order of evaluation: source order, what a node holds before the node."""
     number: int = getattr(node, "at", 0)
     return number
 

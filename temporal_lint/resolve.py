@@ -758,21 +758,21 @@ def reaching(holder: Scope, name: ast.Name, scope: Scope) -> list[Binding]:
     use = ordinal(name)
     around = set(module.ancestors(name))
     statement = module.statement(name)
-    loop_start = min((ordinal(each) for each in around if isinstance(each, LOOPS)), default=None)
+    loops = [each for each in around if isinstance(each, LOOPS)]
     before: list[Binding] = []
     after: list[Binding] = []
     for binding in bindings:
-        at = ordinal(binding.node)
-        if binding.node is statement or at > use:
-            if loop_start is not None and at > loop_start:
-                after.append(binding)
-        else:
+        if binding.node is not statement and (binding.node in around or ordinal(binding.node) < use):
             before.append(binding)
+        elif any(loop in module.ancestors(binding.node) for loop in loops):
+            # bound behind the use, it reaches it in the next turn
+            after.append(binding)
     for index in range(len(before) - 1, -1, -1):
         node = before[index].node
-        block = node if isinstance(node, ast.stmt) else None
-        parent = module.parents.get(block) if block is not None else module.tree
-        if before[index].kind == "parameter" or (block is not None and _runs_before(block, parent, statement, around)):
+        surely = before[index].kind == "parameter" or node in around
+        if not surely and isinstance(node, ast.stmt):
+            surely = _runs_before(node, module.parents.get(node), statement, around)
+        if surely:
             return [*before[index:], *after]
     return [*before, *after] or bindings
 

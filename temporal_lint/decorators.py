@@ -6,16 +6,15 @@ import ast
 
 from temporal_lint.facts import Call, Function, Scope
 from temporal_lint.project import Project
-from temporal_lint.resolve import External
 
 # they hand back the function itself, or a descriptor of it
 _TRANSPARENT = frozenset(
     [
-        "temporalio.activity.defn", "temporalio.workflow.run", "temporalio.workflow.signal", "temporalio.workflow.query",
-        "temporalio.workflow.update", "temporalio.workflow.init", "builtins.staticmethod", "builtins.classmethod",
-        "abc.abstractmethod", "typing.override", "typing.final", "typing_extensions.override", "typing_extensions.final",
+        *(f"temporalio.workflow.{kind}" for kind in ("run", "signal", "query", "update", "init")),
+        *(f"{typing}.{mark}" for typing in ("typing", "typing_extensions") for mark in ("override", "final")),
+        *("temporalio.activity.defn", "builtins.staticmethod", "builtins.classmethod", "abc.abstractmethod"),
     ]
-)  # fmt: skip
+)
 
 
 def is_transparent(decorator: ast.expr, scope: Scope, project: Project) -> bool:
@@ -61,7 +60,8 @@ def _calls_parameter(call: Call, family: list[Function]) -> bool:
 def _forwards(wrapper: Function, call: ast.Call) -> bool:
     """Whether a call passes exactly the parameters of its function, in their order, none of them rebound."""
     passed = [f"*{_name(each.value)}" if isinstance(each, ast.Starred) else _name(each) for each in call.args]
-    passed += [f"**{_name(each.value)}" if each.arg is None else f"{each.arg}={_name(each.value)}" for each in call.keywords]
+    for keyword in call.keywords:
+        passed.append(f"{keyword.arg}={_name(keyword.value)}" if keyword.arg else f"**{_name(keyword.value)}")
     marks = {"var-positional": "*{}", "var-keyword": "**{}", "keyword-only": "{0}={0}"}
     taken = [marks.get(each.kind, "{}").format(each.name) for each in wrapper.parameters]
     return passed == taken and all(len(wrapper.scope.bindings[each.name]) == 1 for each in wrapper.parameters)

@@ -319,7 +319,7 @@ class _Lowering:
         made: list[ast.stmt] = []
         for node in given:
             if node.__class__ is cst.SimpleStatementLine:
-                for small in node.body:  # type: ignore[attr-defined]
+                for small in node.body:
                     made.append(_LOWER[small.__class__](self, small))
             else:
                 made.append(_LOWER[node.__class__](self, node))
@@ -474,9 +474,9 @@ class _Lowering:
         decorators = [self.lower(each.decorator) for each in node.decorators]
         parameters = self.type_parameters(node)
         bases, keywords = self.arguments((*node.bases, *node.keywords))
-        made = ast.ClassDef(_identifier(node.name), bases, keywords, self.suite(node), decorators)
+        made: ast.stmt = ast.ClassDef(_identifier(node.name), bases, keywords, self.suite(node), decorators)
         if _TYPE_VAR is not None:
-            made.type_params = parameters
+            made.type_params = parameters  # type: ignore[attr-defined]
         return self.put(made, node)
 
     def parameters(self, node: cst.Parameters) -> ast.arguments:
@@ -513,10 +513,10 @@ class _Lowering:
     # Patterns
 
     def MatchValue(self, node: cst.MatchValue) -> ast.pattern:
-        return self.put(ast.MatchValue(self.lower(node.value)), node)
+        return self.put(ast.MatchValue(self.lower(node.value)), node.value)
 
     def MatchSingleton(self, node: cst.MatchSingleton) -> ast.pattern:
-        return self.put(ast.MatchSingleton(_SINGLETONS[node.value.value]), node)
+        return self.put(ast.MatchSingleton(_SINGLETONS[node.value.value]), node.value)
 
     def MatchList(self, node: cst.MatchSequence) -> ast.pattern:
         return self.put(ast.MatchSequence([self.lower(each) for each in node.patterns]), node)
@@ -633,7 +633,7 @@ class _Lowering:
             else:
                 pieces += self.pieces(token.parts, token, template)
         values = self.fold(pieces, kind)
-        made: Any = (_TEMPLATE if template else ast.JoinedStr)(values)
+        made: ast.expr = (_TEMPLATE if template else ast.JoinedStr)(values)
         return self.put(made, origin)
 
     def fold(self, pieces: Iterable[Any], kind: str | None = None) -> list[ast.expr]:
@@ -797,7 +797,5 @@ class _Lowering:
 
 
 _LOWER: dict[type[cst.CSTNode], Callable[[_Lowering, Any], Any]] = {
-    getattr(cst, name): method
-    for name, method in vars(_Lowering).items()
-    if name[0].isupper() and hasattr(cst, name)
+    getattr(cst, name): method for name, method in vars(_Lowering).items() if name[0].isupper() and hasattr(cst, name)
 }

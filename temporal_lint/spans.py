@@ -1,0 +1,151 @@
+"""Where each node of a lowered tree stands in its text, for the few modules that have something to report.
+
+libcst's own PositionProvider counts lines and columns of every token and takes five times as long; here one pass of
+its code generator writes nothing and counts characters.
+"""
+
+from __future__ import annotations
+
+import ast
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+import libcst as cst
+from libcst._nodes.internal import CodegenState  # not exported; PositionProvider builds on the same methods
+
+from temporal_lint import tree
+
+if TYPE_CHECKING:
+    from temporal_lint.source import Source
+
+Span = tuple[int, int]
+
+
+class Spans:
+    """Spans of the nodes of one file: start and end, as offsets of characters in `source.text`.
+
+    Takes the nodes of any tree that `tree.parse` made of the same text. SourceError where it cannot be parsed.
+    """
+
+    def __init__(self, source: Source) -> None:
+        _, module, origins = tree.parse_with_origins(source)
+        try:
+            counter = _count(module)
+        except RecursionError:
+            counter = tree.on_deep_stack(lambda: _count(module))
+        self._text = source.text
+        self._of: list[Span] = []
+        self._outer: list[Span] = []
+        for origin in origins:
+            self._add(origin, counter)
+
+    def of(self, node: ast.AST) -> Span:
+        """The node without parentheses around it; for a function or class its name."""
+        return self._of[node.at]  # type: ignore[attr-defined]
+
+    def outer(self, node: ast.AST) -> Span:
+        """The node with all parentheses around it; for a function or class the whole statement with its decorators."""
+        return self._outer[node.at]  # type: ignore[attr-defined]
+
+    def whole(self, node: ast.stmt) -> Span:
+        """A whole statement, from its first decorator to the end of its last line without comment."""
+        return self.outer(node)
+
+    def name(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> Span:
+        """The name that a function or class statement binds."""
+        return self.of(node)
+
+    def func(self, call: ast.Call) -> Span:
+        """What a call calls, with parentheses around it."""
+        return self.outer(call.func)
+
+    def _add(self, origin: tree.Origin, counter: _Counter) -> None:
+        if isinstance(origin, tuple):
+            span = outer = (counter.outer[id(origin[0])][0], counter.outer[id(origin[1])][1])
+        elif isinstance(origin, (cst.FunctionDef, cst.ClassDef)):
+            span = counter.outer[id(origin.name)]
+            first: cst.CSTNode = origin.decorators[0] if origin.decorators else origin
+            outer = (counter.inner[id(first)][0], counter.inner[id(origin)][1])
+        else:
+            span = counter.place(origin)
+            if isinstance(origin, cst.MatchStar) and isinstance(origin.comma, cst.Comma):
+                span = (span[0], counter.outer[id(origin.comma)][0])
+            span = outer = self._trimmed(span)
+            if isinstance(origin, (cst.BaseExpression, cst.MatchPattern)) and origin.lpar:
+                if isinstance(origin, (cst.Tuple, cst.GeneratorExp, cst.MatchTuple)):
+                    span = (counter.outer[id(origin.lpar[-1])][0], counter.outer[id(origin.rpar[0])][1])
+                outer = (counter.outer[id(origin.lpar[0])][0], counter.outer[id(origin.rpar[-1])][1])
+        self._of.append(span)
+        self._outer.append(outer)
+
+    def _trimmed(self, span: Span) -> Span:
+        text = self._text[slice(*span)]
+        return span[0] + len(text) - len(text.lstrip()), span[1] - len(text) + len(text.rstrip())
+
+
+def _count(module: cst.Module) -> _Counter:
+    counter = _Counter(module)
+    module._codegen(counter)
+    return counter
+
+
+class _Counter(CodegenState):
+    """A state of libcst's code generator that counts characters instead of collecting tokens.
+
+    `inner` and `outer` map the id of a node to its span: as libcst defines its place, and with all it owns
+    (parentheses, commas, whitespace).
+    """
+
+    def __init__(self, module: cst.Module) -> None:
+        super().__init__(module.default_indent, module.default_newline)
+        self.offset = 0
+        self.inner: dict[int, Span] = {}
+        self.outer: dict[int, Span] = {}
+        self.starts: list[int] = []
+
+    def add_token(self, value: str) -> None:
+        self.offset += len(value)
+
+    def add_indent_tokens(self) -> None:
+        for indent in self.indent_tokens:
+            self.offset += len(indent)
+
+    def before_codegen(self, node: cst.CSTNode) -> None:
+        self.starts.append(self.offset)
+
+    def after_codegen(self, node: cst.CSTNode) -> None:
+        self.outer[id(node)] = (self.starts.pop(), self.offset)
+
+    def place(self, node: cst.CSTNode) -> Span:
+        return self.inner.get(id(node)) or self.outer[id(node)]
+
+    def record_syntactic_position(
+        self, node: cst.CSTNode, *, start_node: cst.CSTNode | None = None, end_node: cst.CSTNode | None = None
+    ) -> _Recording:  # type: ignore[override]
+        return _Recording(self, node, start_node, end_node)
+
+
+class _Recording:
+    """Notes the inner span of a node: from entering to leaving, or to the ends of given nodes."""
+
+    __slots__ = ("counter", "end_node", "node", "start", "start_node")
+
+    def __init__(
+        self, counter: _Counter, node: cst.CSTNode, start_node: cst.CSTNode | None, end_node: cst.CSTNode | None
+    ) -> None:
+        self.counter, self.node, self.start_node, self.end_node = counter, node, start_node, end_node
+
+    def __enter__(self) -> None:
+        self.start = self.counter.offset
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None:
+            return
+        start, end = self.start, self.counter.offset
+        if self.start_node is not None:
+            start = self.counter.place(self.start_node)[0]
+        if self.end_node is not None:
+            end = self.counter.place(self.end_node)[1]
+        self.counter.inner[id(self.node)] = (start, end)

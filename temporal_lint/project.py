@@ -300,6 +300,11 @@ class Project:
         self._wrapping: set[Function] = set()
         self._wrappers: dict[Function, list[_Wrapper]] = {}
 
+    @cached_property
+    def is_sdk(self) -> bool:
+        """Whether the project holds the SDK itself: then its own modules, not our tables, say what exists."""
+        return any(name == "temporalio" or name.startswith("temporalio.") for name in self.modules)
+
     # ---- facts for the rules -----------------------------------------------------------------------------------
 
     def facts(self, module: Module) -> Iterator[object]:

@@ -200,6 +200,28 @@ def functions() -> Iterator[str]:
     return iter(_table()["functions"])
 
 
+def names(owner: str) -> frozenset[str]:
+    """The public names of a module, or of a class with what it inherits from the SDK; empty if unknown."""
+    table = _table()
+    if owner in table["modules"]:
+        return frozenset(table["modules"][owner][0])
+    lineage = list(_lineage(owner))
+    found = {dotted.rpartition(".")[2] for dotted in table["functions"] if dotted.rpartition(".")[0] in lineage}
+    for each in lineage:
+        found.update(table["classes"][each]["attributes"], table["classes"][each].get("members", ()))
+    return frozenset(name for name in found if not name.startswith("_"))
+
+
+def classes() -> Iterator[str]:
+    """The canonical dotted names of all classes."""
+    return iter(_table()["classes"])
+
+
+def is_subclass(class_dotted: str, base_dotted: str) -> bool:
+    """Whether a class of the SDK is, or inherits from, another one."""
+    return canonical(base_dotted) in _lineage(class_dotted)
+
+
 @cache
 def canonical(dotted: str) -> str:
     """The one name of what `dotted` means, also for members (`module.Alias.member`); the name itself if unknown."""

@@ -851,12 +851,13 @@ class Project:
             return []
         return [
             cls.methods[method.name]
-            for cls in self._subclasses.get(method.cls, ())
+            for cls in self.subclasses.get(method.cls, ())
             if method.name in cls.methods and cls.methods[method.name] is not method
         ]
 
     @cached_property
-    def _subclasses(self) -> dict[Class, list[Class]]:
+    def subclasses(self) -> dict[Class, list[Class]]:
+        """The project's classes below a class, at any depth."""
         found: dict[Class, list[Class]] = {}
         for module in self.modules.values():
             for cls in module.classes:

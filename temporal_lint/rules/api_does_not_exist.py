@@ -103,16 +103,18 @@ def api_does_not_exist(module: Module, project: Project) -> Iterator[Finding]:
         return
     for each in module.imports:
         missing = _missing_import(each)
-        if missing is not None and not tolerates(module, each.node, *_IMPORT_ERRORS) and not _is_guarded(module, each.node):
+        if missing is None or tolerates(module, each.node, *_IMPORT_ERRORS):
+            continue
+        if not _is_guarded(module, each.node):
             yield _finding(module, each.node, *missing, "ImportError when this module is imported")
     for chain, scope in module.attributes:
         found = _first_missing(chain, scope, project)
         if found is None:
             continue
         node, owner = found
-        if tolerates(module, node, "AttributeError") or _is_guarded(module, node) or _is_unevaluated(module, node, scope):
+        if tolerates(module, node, "AttributeError") or _is_guarded(module, node) or _is_probed(module, node.attr):
             continue
-        if not _is_probed(module, node.attr) and not _is_set(project, node.attr):
+        if not _is_unevaluated(module, node, scope) and not _is_set(project, node.attr):
             yield _finding(module, node, owner, node.attr, "AttributeError when this line runs")
 
 
@@ -164,10 +166,10 @@ def _owner_without(node: ast.Attribute, scope: Scope, project: Project) -> str |
     if kind is None:
         return None
     kinds = kind.args if kind.name == "typing.Union" else (kind,)
-    given = [each for each in kinds if each != NONE]
-    if not given or any(each is None or each.cls is not None or not _instances_lack(each.name, node.attr) for each in given):
+    given = [each.name if each is not None and each.cls is None else "" for each in kinds if each != NONE]
+    if not given or not all(_instances_lack(name, node.attr) for name in given) or _is_narrowed(node, scope.module):
         return None
-    return None if _is_narrowed(node, scope.module) else sdk.canonical(given[0].name if given[0] is not None else "")
+    return sdk.canonical(given[0])
 
 
 def _instances_lack(class_dotted: str, name: str) -> bool:
@@ -234,19 +236,24 @@ def _is_set(project: Project, name: str) -> bool:
 
 def _finding(module: Module, node: ast.AST, owner: str, name: str, error: str) -> Finding:
     past = sdk.history(f"{owner}.{name}")
-    if past is not None and past.removed is not None:
-        message = f"Release {past.removed} of the SDK removed `{owner}.{name}`: {error}."
+    removed = past.removed if past is not None else None
+    if removed is not None:
+        message = f"Release {removed} of the SDK removed `{owner}.{name}`: {error}."
     else:
         message = f"The SDK (release {sdk.version()}) has no `{owner}.{name}`: {error}."
-    return Finding(module, node, message, _advice(owner, name))
+    return Finding(module, node, message, _advice(owner, name, removed))
 
 
-def _advice(owner: str, name: str) -> str:
+def _advice(owner: str, name: str, removed: str | None) -> str:
     homes = sorted((each for each in sdk.modules() if name in sdk.names(each)), key=_remoteness)
     if homes:
         return f"Use `{sdk.canonical(f'{homes[0]}.{name}')}`."
     near = difflib.get_close_matches(name, sorted(sdk.names(owner)), 1, 0.7)
-    return f"Did you mean `{near[0]}`?" if near else f"Look for it in the SDK's documentation of `{owner}`."
+    if near:
+        return f"Did you mean `{near[0]}`?"
+    if removed is not None:
+        return f"See the release notes of {removed} for what took its place."
+    return f"Look for it in the SDK's documentation of `{owner}`."
 
 
 def _remoteness(module: str) -> tuple[bool, int, str]:

@@ -85,10 +85,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 from functools import partial
+from typing import TYPE_CHECKING
 
-from temporal_lint.edits import Editor
 from temporal_lint.project import SdkCall
 from temporal_lint.rule import Finding, Fix, Severity, rule
+
+if TYPE_CHECKING:
+    from temporal_lint.edits import Editor
 
 
 @rule("TMP113", Severity.ERROR, fix="safe")

@@ -24,7 +24,8 @@ Span = tuple[int, int]
 class Spans:
     """Spans of the nodes of one file: start and end, as offsets of characters in `source.text`.
 
-    Takes the nodes of any tree that `tree.parse` made of the same text. SourceError where it cannot be parsed.
+    Takes the nodes of any tree that `tree.parse` made of the same text. `comments` are the spans of all comments.
+    SourceError where the text cannot be parsed.
     """
 
     def __init__(self, source: Source) -> None:
@@ -33,6 +34,7 @@ class Spans:
             counter = _count(module)
         except RecursionError:
             counter = tree.on_deep_stack(lambda: _count(module))
+        self.comments: list[Span] = counter.comments
         self._text = source.text
         self._of: list[Span] = []
         self._outer: list[Span] = []
@@ -101,6 +103,7 @@ class _Counter(CodegenState):
         self.offset = 0
         self.inner: dict[int, Span] = {}
         self.outer: dict[int, Span] = {}
+        self.comments: list[Span] = []
         self.starts: list[int] = []
 
     def add_token(self, value: str) -> None:
@@ -114,14 +117,16 @@ class _Counter(CodegenState):
         self.starts.append(self.offset)
 
     def after_codegen(self, node: cst.CSTNode) -> None:
-        self.outer[id(node)] = (self.starts.pop(), self.offset)
+        span = self.outer[id(node)] = (self.starts.pop(), self.offset)
+        if node.__class__ is cst.Comment:
+            self.comments.append(span)
 
     def place(self, node: cst.CSTNode) -> Span:
         return self.inner.get(id(node)) or self.outer[id(node)]
 
-    def record_syntactic_position(
+    def record_syntactic_position(  # type: ignore[override]
         self, node: cst.CSTNode, *, start_node: cst.CSTNode | None = None, end_node: cst.CSTNode | None = None
-    ) -> _Recording:  # type: ignore[override]
+    ) -> _Recording:
         return _Recording(self, node, start_node, end_node)
 
 

@@ -63,6 +63,18 @@ def parse_with_origins(source: Source) -> tuple[ast.Module, cst.Module, list[Ori
     return on_deep_stack(lambda: _parse(source))
 
 
+def parses(source: Source) -> bool:
+    """Whether a text is Python; CPython's fast parser is asked first."""
+    try:
+        _ast_parse(source.text)
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        try:
+            parse(source)
+        except SourceError:
+            return False
+    return True
+
+
 def on_deep_stack(work: Callable[[], T]) -> T:
     """What `work` returns or raises, with room to recurse; SourceError where even that is not enough."""
     outcome: list[T] = []

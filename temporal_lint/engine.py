@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from temporal_lint.project import Project
 
 EVERYTHING = "ALL"
+# A file that cannot be parsed was not checked: whatever rules are selected, that is said unless it is ignored.
+SYNTAX_ERROR = "TMP001"
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,8 @@ def select(rules: Sequence[Rule], settings: Settings) -> Selection:
     active = []
     for rule in rules:
         weight = wanted.get(rule.code, -1)
-        if not settings.select and levels.get(rule.code, rule.severity) is not Severity.INFO:
+        by_default = not settings.select and levels.get(rule.code, rule.severity) is not Severity.INFO
+        if by_default or rule.code == SYNTAX_ERROR:
             weight = max(weight, 0)
         if weight >= 0 and weight > unwanted.get(rule.code, -1) and rule.code not in off:
             active.append(rule)

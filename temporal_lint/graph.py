@@ -245,4 +245,4 @@ def _uses_temporal(one: Import, importer: str, index: ModuleIndex, libraries: Co
         return True
     if top == LEGACY:
         return index.find(top, importer) is None and index.find(one.module, importer) is None
-    return top in libraries
+    return top in libraries and index.find(top, importer) is None

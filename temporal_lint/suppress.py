@@ -45,6 +45,9 @@ _NOQA = re.compile(
 )
 _WORD = re.compile(r"[^\s,;]+")
 
+# How the reason of a finding begins that the configuration silences for its file.
+PER_FILE = "per-file-ignores: "
+
 _VERBS = ("ignore", "ignore-next", "ignore-file")
 
 
@@ -143,7 +146,7 @@ class Silencer:
         rule = self.selection.named(one.code)
         for spec, glob, words in self._globs:
             if rule and any(fits(rule, word) for word in words) and spec.match_file(relative):
-                return replace(one, suppressed=f"per-file-ignores: {glob}")
+                return replace(one, suppressed=PER_FILE + glob)
         return one
 
     def _invalid(self, source: Source, comments: Iterable[Suppression]) -> Iterator[Diagnostic]:

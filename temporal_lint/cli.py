@@ -131,7 +131,7 @@ def _request(paths: tuple[Path, ...], options: dict[str, Any]) -> Request:
     if Path("-") in paths:
         if len(paths) > 1:
             raise click.UsageError("`-` reads standard input and stands alone.")
-        stdin = click.get_binary_stream("stdin").read()
+        stdin = sys.stdin.buffer.read()
         paths = (options["stdin_filename"] or Path("stdin.py"),)
     elif options["stdin_filename"]:
         raise click.UsageError("--stdin-filename goes with the path `-`.")

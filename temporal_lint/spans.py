@@ -7,6 +7,8 @@ its code generator writes nothing and counts characters.
 from __future__ import annotations
 
 import ast
+import re
+from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -20,6 +22,8 @@ if TYPE_CHECKING:
 
 Span = tuple[int, int]
 
+_FORM_FEEDS = re.compile(r"(?:(?<=[\r\n])|\A)[ \t\f]*\f")
+
 
 class Spans:
     """Spans of the nodes of one file: start and end, as offsets of characters in `source.text`.
@@ -29,17 +33,21 @@ class Spans:
     """
 
     def __init__(self, source: Source) -> None:
-        _, module, origins = tree.parse_with_origins(source)
+        text, self._cuts = _without_form_feeds(source.text)
+        _, module, origins = tree.parse_with_origins(source if not self._cuts else replace(source, text=text))
         try:
             counter = _count(module)
         except RecursionError:
             counter = tree.on_deep_stack(lambda: _count(module))
         self.comments: list[Span] = counter.comments
-        self._text = source.text
+        self._text = text
         self._of: list[Span] = []
         self._outer: list[Span] = []
         for origin in origins:
             self._add(origin, counter)
+        if self._cuts:
+            for spans in (self.comments, self._of, self._outer):
+                spans[:] = map(self._restored, spans)
 
     def of(self, node: ast.AST) -> Span:
         """The node without parentheses around it; for a function or class its name."""
@@ -80,9 +88,32 @@ class Spans:
         self._of.append(span)
         self._outer.append(outer)
 
+    def _restored(self, span: Span) -> Span:
+        """A span of the text without form feeds as a span of the real text."""
+        before = sum(length for at, length in self._cuts if at <= span[0])
+        inside = sum(length for at, length in self._cuts if span[0] < at < span[1])
+        return span[0] + before, span[1] + before + inside
+
     def _trimmed(self, span: Span) -> Span:
         text = self._text[slice(*span)]
         return span[0] + len(text) - len(text.lstrip()), span[1] - len(text) + len(text.rstrip())
+
+
+def _without_form_feeds(text: str) -> tuple[str, list[Span]]:
+    """A text without form feeds in indentation, and its cuts: where in it, and how many characters.
+
+    To Python a form feed begins the line anew; libcst takes it for indentation and then loses or repeats it.
+    """
+    if "\f" not in text:
+        return text, []
+    kept: list[str] = []
+    cuts: list[Span] = []
+    end = 0
+    for found in _FORM_FEEDS.finditer(text):
+        kept.append(text[end : found.start()])
+        end = found.end()
+        cuts.append((found.start() - sum(cut[1] for cut in cuts), end - found.start()))
+    return "".join((*kept, text[end:])), cuts
 
 
 def _count(module: cst.Module) -> _Counter:

@@ -175,10 +175,11 @@ def _ast_parse(text: str) -> ast.Module:
 def _parse(source: Source) -> tuple[ast.Module, cst.Module, list[Origin]]:
     try:
         module = cst.parse_module(source.text)
-    except (cst.ParserSyntaxError, UnicodeError, ValueError) as error:
+        lowering = _Lowering(module)
+        return lowering.module(module), module, lowering.origins
+    # libcst lets some bad literals and f-string conversions pass, which then have no value to lower.
+    except (cst.ParserSyntaxError, SyntaxError, ValueError, LookupError) as error:
         raise _syntax_error(source, error) from None
-    lowering = _Lowering(module)
-    return lowering.module(module), module, lowering.origins
 
 
 def _syntax_error(source: Source, error: Exception) -> SourceError:
@@ -275,17 +276,12 @@ def _formatted_text(text: str, start: str, end: str) -> str:
     """The value of a stretch of text in an f-string that opens with `start` and closes with `end`."""
     if "\\" not in text and "\r" not in text:
         return text.replace("{{", "{").replace("}}", "}") if "{{" in text or "}}" in text else text
-    raw = "r" in start.lower()
-    if raw:
-        text = text.replace("{{", "{").replace("}}", "}").replace("\r\n", "\n").replace("\r", "\n")
-        return text
+    if "r" in start.lower():
+        return text.replace("{{", "{").replace("}}", "}").replace("\r\n", "\n").replace("\r", "\n")
     text = _FORMATTED_TEXT.sub(lambda found: found[0] if found[0][0] == "\\" else found[0][0], text)
-    # Behind the last brace, a lone quote could end the token.
-    fence = '"""' if not text.endswith('"') and '"""' not in text else "'''"
-    if fence in text or text.endswith(fence[0]):
-        text, fence = text.replace('"', '\\"'), '"""'
-    value: str = _literal(fence + text + fence)
-    return value
+    # The full stop keeps a quote or a backslash at the end from joining with the quotes.
+    value: str = _literal(f"{end}{text}.{end}")
+    return value[:-1]
 
 
 def _set_context(target: ast.expr, context: ast.expr_context) -> ast.expr:

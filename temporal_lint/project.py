@@ -757,7 +757,9 @@ class Project:
             positional.append(self._substitute(bound, wrapper.function, given))
         for name, bound in inner.keywords.items():
             keywords[name] = self._substitute(bound, wrapper.function, given)
-        kinds = {each.kind: each.name for each in wrapper.function.parameters}
+        own = wrapper.function.scope.bindings
+        # a variadic that the wrapper binds anew no longer holds what the caller gave
+        kinds = {each.kind: each.name for each in wrapper.function.parameters if len(own[each.name]) == 1}
         splats = [each.value for each in inner.node.keywords if each.arg is None]
         if "var-keyword" in kinds and any(isinstance(each, ast.Name) and each.id == kinds["var-keyword"] for each in splats):
             if _uses(wrapper.function, kinds["var-keyword"]) == 1:

@@ -1,4 +1,4 @@
-"""An activity call names something that is no activity, or is of the wrong form for it.
+"""An activity call names something that is no activity, or has the wrong form.
 
 ## What
 Reports a call of `workflow.execute_activity`, `start_activity`, their local variants and their `_method` and `_class`

@@ -109,7 +109,8 @@ _RETURNS = {
     "uuid.uuid7": "uuid.UUID", "datetime.datetime.now": "datetime.datetime", "datetime.datetime.utcnow": "datetime.datetime",
     "datetime.datetime.fromisoformat": "datetime.datetime", "datetime.datetime.fromtimestamp": "datetime.datetime",
     "datetime.datetime.strptime": "datetime.datetime", "datetime.datetime.combine": "datetime.datetime",
-    "datetime.date.today": "datetime.date", "datetime.date.fromisoformat": "datetime.date",
+    "datetime.datetime": "datetime.datetime", "datetime.date": "datetime.date", "datetime.time": "datetime.time",
+    "datetime.timedelta": "datetime.timedelta", "datetime.date.today": "datetime.date", "datetime.date.fromisoformat": "datetime.date",
     "re.compile": "re.Pattern", "os.getenv": "", "pathlib.Path.cwd": "pathlib.Path", "pathlib.Path.home": "pathlib.Path",
     "sqlite3.connect": "sqlite3.Connection", "psycopg.connect": "psycopg.Connection", "psycopg2.connect": "psycopg2.extensions.connection",
     "socket.create_connection": "socket.socket", "logging.getLogger": "logging.Logger",
@@ -170,6 +171,9 @@ class Resolver:
         self._types: dict[ast.AST, Type | None] = {}
         self._active: set[tuple[ast.AST, str]] = set()
         self._ancestors: dict[Class, tuple[list[Class], list[str], bool]] = {}
+        self._members: dict[tuple[Module | Class | Scope, str], Symbol | None] = {}
+        # how often a cycle or the depth cut a question short: an answer found meanwhile is not kept
+        self._cuts = 0
 
     # ---- names -------------------------------------------------------------------------------------------------
 
@@ -179,13 +183,15 @@ class Resolver:
             return self._symbols[expression]
         key = (expression, "symbol")
         if key in self._active or len(self._active) > _MAX_DEPTH:
+            self._cuts += 1
             return None
+        cuts = self._cuts
         self._active.add(key)
         try:
             symbol = self._resolve(expression, scope)
         finally:
             self._active.discard(key)
-        if not self._active:
+        if self._cuts == cuts or not self._active:
             self._symbols[expression] = symbol
         return symbol
 
@@ -210,14 +216,30 @@ class Resolver:
         holder = scope.holder(name.id)
         if holder is None:
             return self._unbound(name.id, scope.module)
-        return self._bound(reaching(holder, name, scope), holder)
+        bindings = reaching(holder, name, scope)
+        if bindings is not holder.bindings[name.id]:
+            return self._bound(bindings, holder)
+        return self._kept(holder, name.id, lambda: self._bound(bindings, holder))
+
+    def _kept(self, owner: Module | Class | Scope, name: str, find: Callable[[], Symbol | None]) -> Symbol | None:
+        """What `find` answers for a name of a module, class or scope, asked once."""
+        key = (owner, name)
+        if key in self._members:
+            return self._members[key]
+        cuts = self._cuts
+        found = find()
+        if self._cuts == cuts:
+            self._members[key] = found
+        return found
 
     def _unbound(self, name: str, module: Module, seen: frozenset[str] = frozenset()) -> Symbol | None:
         unknown_star = False
         for each in reversed([entry for entry in module.imports if entry.star]):
             target = self._module(each.source, module)
             if target is not None:
-                if target.name not in seen:
+                if target.name in seen:
+                    self._cuts += 1
+                else:
                     found = self.member(target, name, seen | {module.name})
                     if found is not None and not name.startswith("_"):
                         return found
@@ -294,6 +316,11 @@ class Resolver:
 
     def member(self, module: Module, name: str, seen: frozenset[str] = frozenset()) -> Symbol | None:
         """The attribute `name` of a project module: its own binding, a star import's, or a submodule."""
+        if seen:
+            return self._member(module, name, seen)
+        return self._kept(module, name, lambda: self._member(module, name, seen))
+
+    def _member(self, module: Module, name: str, seen: frozenset[str]) -> Symbol | None:
         bindings = module.scope.bindings.get(name)
         if bindings:
             # `from . import name` in a package's own __init__ binds the submodule of that name
@@ -301,6 +328,7 @@ class Resolver:
             if own:
                 marker = (bindings[0].node, f"member {name}")
                 if marker in self._active:
+                    self._cuts += 1
                     return None
                 self._active.add(marker)
                 try:
@@ -349,6 +377,7 @@ class Resolver:
         known = self._ancestors.get(cls)
         if known is not None:
             return known
+        cuts = self._cuts
         order: list[Class] = []
         external: list[str] = []
         complete = True
@@ -367,7 +396,7 @@ class Resolver:
                 else:
                     complete = False
         answer = (order, external, complete)
-        if not self._active:
+        if self._cuts == cuts or not self._active:
             self._ancestors[cls] = answer
         return answer
 
@@ -381,6 +410,9 @@ class Resolver:
 
     def class_member(self, cls: Class, name: str) -> Symbol | None:
         """The attribute `name` of a class or its instances, through its project bases."""
+        return self._kept(cls, name, lambda: self._class_member(cls, name))
+
+    def _class_member(self, cls: Class, name: str) -> Symbol | None:
         order, external, _ = self.ancestors(cls)
         for each in order:
             bindings = [b for b in each.scope.bindings.get(name, []) if not _is_overload(b)]
@@ -402,13 +434,15 @@ class Resolver:
             return self._types[expression]
         key = (expression, "type")
         if key in self._active or len(self._active) > _MAX_DEPTH:
+            self._cuts += 1
             return None
+        cuts = self._cuts
         self._active.add(key)
         try:
             found = self._infer(expression, scope)
         finally:
             self._active.discard(key)
-        if not self._active:
+        if self._cuts == cuts or not self._active:
             self._types[expression] = found
         return found
 

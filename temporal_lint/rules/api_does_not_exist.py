@@ -93,7 +93,7 @@ _IMPORT_ERRORS = ("ImportError", "ModuleNotFoundError", "Exception", "BaseExcept
 # What every class object has from its metaclass.
 _OF_CLASSES = frozenset(("mro", "register"))
 # How alike a module's name must be to one of the SDK's: other distributions may add modules to the package.
-_MISSPELT = 0.8
+_MISSPELT = 0.75
 
 
 @rule("TMP122", Severity.ERROR)

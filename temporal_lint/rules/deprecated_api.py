@@ -150,12 +150,13 @@ def _fix(
     owner = sdk.canonical(dotted).rpartition(".")[0]
     if found.rename is None or not found.rename.startswith(f"{owner}."):
         return None
-    replaced: ast.AST | None = node
-    if found.uncall:
-        replaced = module.parents.get(node)
-        if not isinstance(replaced, ast.Call) or replaced.func is not node or replaced.args or replaced.keywords:
-            return None
-    return partial(_replace, replaced, node.value, found.rename.removeprefix(f"{owner}."))
+    name = found.rename.removeprefix(f"{owner}.")
+    if not found.uncall:
+        return partial(_replace, node, node.value, name)
+    call = module.parents.get(node)
+    if not isinstance(call, ast.Call) or call.func is not node or call.args or call.keywords:
+        return None
+    return partial(_replace, call, node.value, name)
 
 
 def _replace(replaced: ast.AST, base: ast.expr, name: str, editor: Editor) -> Fix | None:

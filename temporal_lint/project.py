@@ -617,8 +617,7 @@ class Project:
                 return [direct] if direct is not None else []
             return []
         if isinstance(symbol, Function):
-            activity = self.activity_of.get(symbol)
-            if activity is not None and activity.legacy and isinstance(call.node.func, ast.Attribute):
+            if isinstance(call.node.func, ast.Attribute) and self._is_behind_stub(symbol):
                 return [self._stub(call, symbol)]
             return [self._through(call, wrapper) for wrapper in self.wrappers(symbol)]
         return []
@@ -661,6 +660,14 @@ class Project:
         if signature is None or signature.kind == "property":
             return None
         return self._bind(call, dotted, _FAMILIES.get(dotted, "other"), signature)
+
+    def _is_behind_stub(self, method: Function) -> bool:
+        """Whether a method is a legacy interface's; its implementation has no decorator and is called as any method."""
+        if method.cls is None or not method.node.decorator_list:
+            return False
+        activity = self.activity_of.get(method)
+        is_activity = activity is not None and activity.legacy
+        return is_activity or any(self._legacy(each, method.outer) for each in method.node.decorator_list)
 
     def _stub(self, call: Call, function: Function) -> SdkCall:
         bound = self._bind(call, "temporal.stub", "stub", None)

@@ -268,11 +268,11 @@ def _message(call: SdkCall, names: Sequence[str]) -> str:
         what = f"{listed} {verb} {'a parameter' if len(names) == 1 else 'parameters'} of `{function.qualname}`"
     else:
         what = f"{listed} {verb} given by keyword"
-    through = f"`{call.via[0].name}` hands that on to " if call.via else ""
     if call.stub is not None:
         refusal = "its stub takes nothing by keyword: Python raises TypeError"
     else:
-        refusal = f"{through}`{call.name}`{', which' if call.via else ''} takes only options by keyword: the SDK raises TypeError"
+        taker = f"`{call.via[0].name}` hands that on to `{call.name}`, which" if call.via else f"`{call.name}`"
+        refusal = f"{taker} takes only options by keyword: the SDK raises TypeError"
     return f"{what}, but {refusal}{' and the workflow task is retried for ever' if _in_workflow(call) else ''}."
 
 

@@ -2,7 +2,7 @@
 
 ## What
 Reports an activity call that gives `schedule_to_close_timeout` and no `start_to_close_timeout`. It stays silent where
-the retry policy allows one attempt only: then both mean the same.
+the retry policy allows one attempt only: then both mean the same. Test modules are left alone.
 
 ## Why
 `schedule_to_close_timeout` covers the wait for a worker, every attempt and every pause between them. Without
@@ -51,7 +51,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from temporal_lint.project import SdkCall
+from temporal_lint.project import SdkCall, is_test_path
 from temporal_lint.rule import Finding, Severity, rule
 from temporal_lint.values import UNKNOWN
 
@@ -62,7 +62,7 @@ _BUDGET = "schedule_to_close_timeout"
 @rule("TMP102", Severity.WARNING)
 def activity_missing_start_to_close(call: SdkCall) -> Iterator[Finding]:
     """Report an activity call whose only bound is the budget of all attempts."""
-    if call.family != "activity" or not _has_budget_only(call) or _is_tried_once(call):
+    if call.family != "activity" or is_test_path(call.module) or not _has_budget_only(call) or _is_tried_once(call):
         return
     if call.inner is not None and _has_budget_only(call.inner):
         return

@@ -32,7 +32,7 @@ class Billing:
         await workflow.execute_activity("charge", start_to_close_timeout=HOUR, heartbeat_timeout=timedelta(0))  # expect
         await workflow.execute_activity("charge", start_to_close_timeout=MINUTE, heartbeat_timeout=HOUR)  # expect
         await workflow.execute_activity("charge", start_to_close_timeout=MINUTE, heartbeat_timeout=MINUTE)  # expect
-        await workflow.execute_activity("charge", start_to_close_timeout=HOUR, schedule_to_close_timeout=MINUTE)  # expect
+        await workflow.execute_activity("bill", start_to_close_timeout=HOUR, schedule_to_close_timeout=MINUTE)  # expect
         await workflow.execute_activity(
             "charge",
             order,

@@ -30,9 +30,9 @@ MIB = 2**20
 
 def timed(seconds: dict[str, float], stage: str, work: Callable[[], T]) -> T:
     """The result of `work`; its time is added to the stage."""
-    start = time.perf_counter()
+    start = time.process_time()
     result = work()
-    seconds[stage] = seconds.get(stage, 0.0) + time.perf_counter() - start
+    seconds[stage] = seconds.get(stage, 0.0) + time.process_time() - start
     return result
 
 
@@ -64,7 +64,9 @@ def measure(root: Path, seconds: dict[str, float]) -> tuple[int, int, int]:
     selection = engine.select(load(), Settings())
     troubles: list[str] = []
     judged = timed(
-        seconds, "rules", lambda: [(each, list(engine.judge(project, each, selection.active, troubles))) for each in modules]
+        seconds,
+        "rules",
+        lambda: [(each, list(engine.judge(project, each, selection.active, troubles))) for each in modules],
     )
     count = 0
     for module, pairs in judged:

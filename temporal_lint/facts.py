@@ -14,7 +14,9 @@ from temporal_lint import tree
 from temporal_lint.source import Source
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
-ScopeNode = ast.Module | ast.ClassDef | FunctionNode | ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+ScopeNode = (
+    ast.Module | ast.ClassDef | FunctionNode | ast.Lambda | ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp
+)
 ScopeKind = Literal["module", "class", "function", "comprehension"]
 BindingKind = Literal["import", "function", "class", "assign", "unpack", "parameter", "opaque"]
 
@@ -236,17 +238,31 @@ def ordinal(node: ast.AST) -> int:
     return number
 
 
-_SCALARS = (str, int, bytes, float, complex, type(None), type(...))
+# fields that hold no child: contexts and operators are shared singletons, the rest are plain values
+_NO_CHILDREN = frozenset(
+    "ctx op ops id attr arg name asname kind module level type_comment type_ignores conversion is_async simple rest".split()
+)
+_CHILD_FIELDS: dict[type[ast.AST], tuple[str, ...]] = {
+    ast.Constant: (),
+    ast.MatchSingleton: (),
+    ast.Global: (),
+    ast.Nonlocal: (),
+}
 
 
 def children(node: ast.AST) -> list[ast.AST]:
     """The direct child nodes in field order (expression contexts and operators left out)."""
+    names = _CHILD_FIELDS.get(node.__class__)
+    if names is None:
+        names = tuple(each for each in node._fields if each not in _NO_CHILDREN)
+        _CHILD_FIELDS[node.__class__] = names
     found: list[ast.AST] = []
-    for name in node._fields:
+    for name in names:
         value = getattr(node, name, None)
-        if isinstance(value, list):
-            found.extend(each for each in value if isinstance(each, ast.AST))
-        elif isinstance(value, ast.AST) and not isinstance(value, (ast.expr_context, ast.operator, ast.unaryop, ast.boolop)):
+        if value.__class__ is list:
+            # a dict display has None for the key of `**`, a call's defaults None for a parameter without
+            found += [each for each in value if isinstance(each, ast.AST)]
+        elif isinstance(value, ast.AST):
             found.append(value)
     return found
 
@@ -312,11 +328,8 @@ class _Gatherer:
                 handler(node, scope, function)  # type: ignore[arg-type]
             elif kind is ast.Name or kind is ast.Constant:
                 continue
-            inner = children(node)
-            for child in inner:
+            for child in reversed(children(node)):
                 parents[child] = node
-            inner.reverse()
-            for child in inner:
                 stack.append((child, scope, function))
 
     @staticmethod
@@ -437,7 +450,9 @@ class _Gatherer:
             self._bind(scope, alias.asname or alias.name, Binding("import", alias, scope, origin=origin))
             self.module.imports.append(Import(origin, alias, node, scope, source))
 
-    def _targets(self, scope: Scope, target: ast.expr, node: ast.AST, value: ast.expr | None, entered: bool = False) -> None:
+    def _targets(
+        self, scope: Scope, target: ast.expr, node: ast.AST, value: ast.expr | None, entered: bool = False
+    ) -> None:
         """Bind an assignment's target; `value` None stands for a value that cannot be told."""
         stack: list[tuple[ast.expr, ast.expr | None, int | None]] = [(target, value, None)]
         while stack:
@@ -513,7 +528,9 @@ class _Gatherer:
         if function is not None and scope.node is function.node:
             function.yields = True
 
-    def _match(self, node: ast.MatchAs | ast.MatchStar | ast.MatchMapping, scope: Scope, function: Function | None) -> None:
+    def _match(
+        self, node: ast.MatchAs | ast.MatchStar | ast.MatchMapping, scope: Scope, function: Function | None
+    ) -> None:
         name = node.rest if isinstance(node, ast.MatchMapping) else node.name
         if name:
             self._bind(scope, name, Binding("opaque", node, scope))
@@ -556,7 +573,9 @@ def _parameters(arguments: ast.arguments) -> tuple[Parameter, ...]:
         only = index < len(arguments.posonlyargs)
         found.append(Parameter(arg.arg, "positional-only" if only else "positional", arg.annotation, default, arg))
     if arguments.vararg:
-        found.append(Parameter(arguments.vararg.arg, "var-positional", arguments.vararg.annotation, None, arguments.vararg))
+        found.append(
+            Parameter(arguments.vararg.arg, "var-positional", arguments.vararg.annotation, None, arguments.vararg)
+        )
     for arg, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
         found.append(Parameter(arg.arg, "keyword-only", arg.annotation, default, arg))
     if arguments.kwarg:

@@ -153,7 +153,9 @@ class SdkCall:
     @cached_property
     def _given(self) -> dict[str, Bound]:
         """Arguments of the API by parameter name: positional ones first, then keywords."""
-        names = [each.name for each in self.signature.parameters if each.kind in ("po", "pos")] if self.signature else []
+        names = (
+            [each.name for each in self.signature.parameters if each.kind in ("po", "pos")] if self.signature else []
+        )
         given = dict(zip(names, self.positional, strict=False))
         return {**given, **self.keywords}
 
@@ -203,7 +205,13 @@ class SdkCall:
     @property
     def target_bound(self) -> Bound | None:
         """The expression that names the target."""
-        first = {"activity": "activity", "child": "workflow", "start": "workflow", "signal": "signal", "query": "query"}.get(self.family)
+        first = {
+            "activity": "activity",
+            "child": "workflow",
+            "start": "workflow",
+            "signal": "signal",
+            "query": "query",
+        }.get(self.family)
         if self.family == "update":
             first = "update"
         return self.option(first) if first else None
@@ -255,9 +263,11 @@ class SdkCall:
         if payloads is None:
             return []
         function = self.function
-        parameters = [
-            each for each in function.bound_parameters if each.kind in ("positional", "positional-only")
-        ] if function else []
+        parameters = (
+            [each for each in function.bound_parameters if each.kind in ("positional", "positional-only")]
+            if function
+            else []
+        )
         return [(bound, parameters[i] if i < len(parameters) else None) for i, bound in enumerate(payloads)]
 
     @property
@@ -294,7 +304,9 @@ class Project:
     def __init__(self, modules: Iterable[Module], settings: Settings, find: Find | None = None) -> None:
         self.modules: dict[str, Module] = {each.name: each for each in modules}
         self.settings = settings
-        self.resolver = Resolver(self.modules, find or (lambda dotted, importer: dotted if dotted in self.modules else None))
+        self.resolver = Resolver(
+            self.modules, find or (lambda dotted, importer: dotted if dotted in self.modules else None)
+        )
         self.values = Values(self.resolver)
         self._sdk_calls: dict[str, list[SdkCall]] = {}
         self._wrapping: set[Function] = set()
@@ -408,7 +420,9 @@ class Project:
                 if symbol.dotted in self.settings.activity_decorators:
                     return Activity(function, None, direct=False)
             elif isinstance(symbol, Function):
-                if symbol.label in self.settings.activity_decorators or self._applies(symbol, "temporalio.activity.defn"):
+                if symbol.label in self.settings.activity_decorators or self._applies(
+                    symbol, "temporalio.activity.defn"
+                ):
                     return Activity(function, None, direct=False)
         return None
 
@@ -435,7 +449,10 @@ class Project:
             last = dotted.rpartition(".")[2]
             self._applied[key] = False
             for node in ast.walk(decorator.node):
-                if isinstance(node, (ast.Name, ast.Attribute)) and (node.id if isinstance(node, ast.Name) else node.attr) == last:
+                if (
+                    isinstance(node, (ast.Name, ast.Attribute))
+                    and (node.id if isinstance(node, ast.Name) else node.attr) == last
+                ):
                     if self.resolver.dotted(node, self._scope_at(decorator.module, node, decorator.scope)) == dotted:
                         self._applied[key] = True
                         break
@@ -473,7 +490,9 @@ class Project:
         for decorator in cls.node.decorator_list:
             target = decorator.func if isinstance(decorator, ast.Call) else decorator
             symbol = self.resolver.resolve(target, cls.outer)
-            dotted = symbol.dotted if isinstance(symbol, External) else symbol.label if isinstance(symbol, Function) else ""
+            dotted = (
+                symbol.dotted if isinstance(symbol, External) else symbol.label if isinstance(symbol, Function) else ""
+            )
             if dotted == "temporalio.workflow.defn":
                 name, _ = self._definition_name(decorator, cls.outer, cls.name)
                 return self._with_handlers(Workflow(cls, name))
@@ -636,7 +655,9 @@ class Project:
             index = which if isinstance(which, int) else names.index(which) if which in names else None
             if index is not None and index < len(outer.positional):
                 return outer.positional[index]
-            return outer.keywords.pop(names[index] if isinstance(which, int) and which < len(names) else str(which), None)
+            return outer.keywords.pop(
+                names[index] if isinstance(which, int) and which < len(names) else str(which), None
+            )
 
         target = taken(wrapper.activity)
         if wrapper.args is None:
@@ -696,7 +717,9 @@ class Project:
             for name, bound in splat.entries.items():
                 keywords.setdefault(name, bound)
             open_keywords = open_keywords or not splat.complete
-        return SdkCall(self, call, dotted, family, signature, tuple(positional), keywords, open_positional, open_keywords)
+        return SdkCall(
+            self, call, dotted, family, signature, tuple(positional), keywords, open_positional, open_keywords
+        )
 
     def wrappers(self, function: Function) -> list[_Wrapper]:
         """The API calls in a function that are made with the function's own parameters as target or options."""
@@ -711,7 +734,8 @@ class Project:
                 _Wrapper(function, inner)
                 for call in function.calls
                 for inner in self.expand(call)
-                if inner.family in ("activity", "child", "start", "signal", "update", "query") and self._forwards(function, inner)
+                if inner.family in ("activity", "child", "start", "signal", "update", "query")
+                and self._forwards(function, inner)
             ]
         finally:
             self._wrapping.discard(function)
@@ -768,7 +792,9 @@ class Project:
         # a variadic that the wrapper binds anew no longer holds what the caller gave
         kinds = {each.kind: each.name for each in wrapper.function.parameters if len(own[each.name]) == 1}
         splats = [each.value for each in inner.node.keywords if each.arg is None]
-        if "var-keyword" in kinds and any(isinstance(each, ast.Name) and each.id == kinds["var-keyword"] for each in splats):
+        if "var-keyword" in kinds and any(
+            isinstance(each, ast.Name) and each.id == kinds["var-keyword"] for each in splats
+        ):
             if _uses(wrapper.function, kinds["var-keyword"]) == 1:
                 keywords = {**rest_keywords, **keywords}
                 open_keywords = outer.open_keywords if len(splats) == 1 else True
@@ -798,9 +824,17 @@ class Project:
 
     @staticmethod
     def _is_rest(expression: ast.expr, variadic: str) -> bool:
-        if isinstance(expression, ast.Call) and len(expression.args) == 1 and dotted_name(expression.func) in ("list", "tuple"):
+        if (
+            isinstance(expression, ast.Call)
+            and len(expression.args) == 1
+            and dotted_name(expression.func) in ("list", "tuple")
+        ):
             expression = expression.args[0]
-        if isinstance(expression, (ast.List, ast.Tuple)) and len(expression.elts) == 1 and isinstance(expression.elts[0], ast.Starred):
+        if (
+            isinstance(expression, (ast.List, ast.Tuple))
+            and len(expression.elts) == 1
+            and isinstance(expression.elts[0], ast.Starred)
+        ):
             expression = expression.elts[0].value
         return isinstance(expression, ast.Name) and expression.id == variadic
 
@@ -972,7 +1006,9 @@ def is_test_path(module: Module) -> bool:
 
 
 def _is_abstract(method: Function) -> bool:
-    body = [each for each in method.node.body if not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))]
+    body = [
+        each for each in method.node.body if not (isinstance(each, ast.Expr) and isinstance(each.value, ast.Constant))
+    ]
     return all(isinstance(each, (ast.Pass, ast.Raise)) for each in body)
 
 

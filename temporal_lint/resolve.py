@@ -156,7 +156,14 @@ _STR_TO_STR = frozenset(
 # the legacy SDK's factories: a stub has the methods of the interface it is made for
 _STUBS = frozenset(["new_activity_stub", "new_workflow_stub", "new_workflow_stub_from_workflow_id"])
 _ENTERED_SELF = frozenset(
-    ["io.IOBase", "socket.socket", "sqlite3.Connection", "psycopg.Connection", "concurrent.futures.ThreadPoolExecutor", "zipfile.ZipFile"]
+    [
+        "io.IOBase",
+        "socket.socket",
+        "sqlite3.Connection",
+        "psycopg.Connection",
+        "concurrent.futures.ThreadPoolExecutor",
+        "zipfile.ZipFile",
+    ]
 )
 
 
@@ -456,7 +463,9 @@ class Resolver:
             return self._display(expression, scope)
         if isinstance(expression, (ast.ListComp, ast.SetComp)):
             inner = self.infer(expression.elt, scope.module.scopes.get(expression, scope))
-            return Type("builtins.list" if isinstance(expression, ast.ListComp) else "builtins.set", (inner,) if inner else ())
+            return Type(
+                "builtins.list" if isinstance(expression, ast.ListComp) else "builtins.set", (inner,) if inner else ()
+            )
         if isinstance(expression, (ast.Name, ast.Attribute)):
             return self._value_of(expression, scope)
         if isinstance(expression, ast.Call):
@@ -565,7 +574,9 @@ class Resolver:
             for name in ("__aenter__", "__enter__"):
                 method = self.class_member(manager.cls, name)
                 if isinstance(method, Function):
-                    if method.returned and all(isinstance(each, ast.Name) and each.id == "self" for each in method.returned):
+                    if method.returned and all(
+                        isinstance(each, ast.Name) and each.id == "self" for each in method.returned
+                    ):
                         return manager
                     return self.returns(method)
             return None
@@ -598,7 +609,11 @@ class Resolver:
         if isinstance(symbol, Function):
             if symbol.yields:
                 wraps = any("contextmanager" in ast.dump(each) for each in symbol.node.decorator_list)
-                return None if wraps or symbol.node.decorator_list else Type("types.AsyncGeneratorType" if symbol.is_async else "types.GeneratorType")
+                return (
+                    None
+                    if wraps or symbol.node.decorator_list
+                    else Type("types.AsyncGeneratorType" if symbol.is_async else "types.GeneratorType")
+                )
             if any(not _keeps_function(each) for each in symbol.node.decorator_list):
                 return None
             result = self.returns(symbol)
@@ -655,9 +670,17 @@ class Resolver:
             if isinstance(expression.op, ast.Div) and "builtins.complex" not in (left.name, right.name):
                 return Type("builtins.float")
             return Type(max(left.name, right.name, key=numbers.index))
-        if isinstance(expression.op, ast.Add) and left.name == right.name and left.name in ("builtins.str", "builtins.bytes", "builtins.list"):
+        if (
+            isinstance(expression.op, ast.Add)
+            and left.name == right.name
+            and left.name in ("builtins.str", "builtins.bytes", "builtins.list")
+        ):
             return left if left == right else Type(left.name)
-        if isinstance(expression.op, ast.Mult) and left.name in ("builtins.str", "builtins.bytes", "builtins.list") and right.name == "builtins.int":
+        if (
+            isinstance(expression.op, ast.Mult)
+            and left.name in ("builtins.str", "builtins.bytes", "builtins.list")
+            and right.name == "builtins.int"
+        ):
             return left
         return None
 
@@ -736,7 +759,14 @@ class Resolver:
             return self._union_annotation([*arguments, ast.Constant(None)], scope, depth)
         if base.name == "typing.Union":
             return self._union_annotation(arguments, scope, depth)
-        if base.name in ("typing.Annotated", "typing.Required", "typing.NotRequired", "typing.ReadOnly", "typing.Final", "dataclasses.InitVar"):
+        if base.name in (
+            "typing.Annotated",
+            "typing.Required",
+            "typing.NotRequired",
+            "typing.ReadOnly",
+            "typing.Final",
+            "dataclasses.InitVar",
+        ):
             return self.annotation(arguments[0], scope, depth + 1)
         if base.name in ("typing.Literal", "collections.abc.Callable", "builtins.type"):
             return base
@@ -766,7 +796,17 @@ def _keeps_function(decorator: ast.expr) -> bool:
     """Whether a decorator is known to hand back something that is called the same way."""
     name = decorator.func if isinstance(decorator, ast.Call) else decorator
     last = name.attr if isinstance(name, ast.Attribute) else name.id if isinstance(name, ast.Name) else ""
-    return last in ("staticmethod", "classmethod", "defn", "abstractmethod", "override", "final", "wraps", "lru_cache", "cache")
+    return last in (
+        "staticmethod",
+        "classmethod",
+        "defn",
+        "abstractmethod",
+        "override",
+        "final",
+        "wraps",
+        "lru_cache",
+        "cache",
+    )
 
 
 def _is_overload(binding: Binding) -> bool:
@@ -787,7 +827,12 @@ def reaching(holder: Scope, name: ast.Name, scope: Scope) -> list[Binding]:
     surely runs before the use hides the earlier ones."""
     bindings = holder.bindings[name.id]
     module = holder.module
-    if len(bindings) == 1 or holder.kind not in ("function", "module") or scope is not holder or name not in module.parents:
+    if (
+        len(bindings) == 1
+        or holder.kind not in ("function", "module")
+        or scope is not holder
+        or name not in module.parents
+    ):
         return bindings
     use = ordinal(name)
     around = set(module.ancestors(name))

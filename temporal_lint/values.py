@@ -82,7 +82,9 @@ _PURE_METHODS = frozenset(
     "encode decode format join lower upper strip lstrip rstrip replace zfill ljust rjust center title total_seconds "
     "splitlines split removeprefix removesuffix keys values items copy".split()
 )
-_MUTATORS = frozenset("update setdefault pop popitem clear append extend insert remove sort reverse add discard".split())
+_MUTATORS = frozenset(
+    "update setdefault pop popitem clear append extend insert remove sort reverse add discard".split()
+)
 
 
 class Values:
@@ -364,13 +366,20 @@ class Values:
         if len(call.args) >= 1 and self._wraps_text(call, scope):
             return self.text(call.args[0], scope, depth + 1)
         symbol = self.resolver.resolve(func, scope)
-        if isinstance(symbol, Function) and not symbol.yields and len(symbol.returned) == 1 and symbol.returned[0] is not None:
+        if (
+            isinstance(symbol, Function)
+            and not symbol.yields
+            and len(symbol.returned) == 1
+            and symbol.returned[0] is not None
+        ):
             return self.text(symbol.returned[0], symbol.scope, depth + 1)
         return None
 
     def _wraps_text(self, call: ast.Call, scope: Scope) -> bool:
         dotted = self.resolver.dotted(call.func, scope) or ""
-        return dotted in ("textwrap.dedent", "inspect.cleandoc", "builtins.str") or dotted.endswith((".sql.SQL", ".text", ".TextClause"))
+        return dotted in ("textwrap.dedent", "inspect.cleandoc", "builtins.str") or dotted.endswith(
+            (".sql.SQL", ".text", ".TextClause")
+        )
 
     # ---- mappings ----------------------------------------------------------------------------------------------
 
@@ -445,7 +454,13 @@ def _either(first: Keys, second: Keys) -> Keys:
 
 def _target_names(binding: Binding) -> list[str]:
     node = binding.node
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, (ast.AnnAssign, ast.NamedExpr)) else []
+    targets = (
+        node.targets
+        if isinstance(node, ast.Assign)
+        else [node.target]
+        if isinstance(node, (ast.AnnAssign, ast.NamedExpr))
+        else []
+    )
     return [name for target in targets for name in _last(target)]
 
 
@@ -472,7 +487,9 @@ def _expands(function: Callable[..., Any], arguments: list[Any]) -> bool:
     """Whether a call would turn a short description into something large."""
     if function in (list, tuple, sum, bytes) and arguments:
         first = arguments[0]
-        return (isinstance(first, int) and first > _MAX_LENGTH) or (isinstance(first, range) and len(first) > _MAX_LENGTH)
+        return (isinstance(first, int) and first > _MAX_LENGTH) or (
+            isinstance(first, range) and len(first) > _MAX_LENGTH
+        )
     name = getattr(function, "__name__", "")
     if name in ("zfill", "ljust", "rjust", "center"):
         return bool(arguments) and isinstance(arguments[0], int) and arguments[0] > _MAX_LENGTH

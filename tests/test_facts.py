@@ -83,7 +83,9 @@ def test_methods_attributes_and_parameters() -> None:
 
 
 def test_a_call_belongs_to_the_function_whose_body_runs_it() -> None:
-    facts = module("@deco()\ndef f(a=default()):\n    inner()\n    def g():\n        deep()\n    return lambda: late()\n")
+    facts = module(
+        "@deco()\ndef f(a=default()):\n    inner()\n    def g():\n        deep()\n    return lambda: late()\n"
+    )
     where = {ast.unparse(each.node.func): each.function.qualname if each.function else "" for each in facts.calls}
     assert where == {"deco": "", "default": "", "inner": "f", "deep": "f.g", "late": "f"}
 

@@ -15,7 +15,9 @@ import pytest
 from temporal_lint import run
 
 FIXTURES = Path(__file__).parent / "fixtures"
-PROJECTS = sorted(each for each in [*FIXTURES.iterdir(), *(FIXTURES / "good").iterdir()] if each.is_dir() and each.name != "good")
+PROJECTS = sorted(
+    each for each in [*FIXTURES.iterdir(), *(FIXTURES / "good").iterdir()] if each.is_dir() and each.name != "good"
+)
 _MARK = re.compile(r"# (expect|expect-todo|expect-wrong): ([\w, -]+?)\s*(?=#|$)")
 
 

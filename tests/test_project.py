@@ -102,7 +102,12 @@ class OrderWorkflow(Base):
     ("call", "target", "payloads", "absent"),
     [
         ("workflow.execute_activity(plain, 1)", "acts.plain", ["1"], True),
-        ("workflow.execute_activity('renamed', args=[1, 2], start_to_close_timeout=t)", "acts.named", ["1", "2"], False),
+        (
+            "workflow.execute_activity('renamed', args=[1, 2], start_to_close_timeout=t)",
+            "acts.named",
+            ["1", "2"],
+            False,
+        ),
         ("workflow.execute_activity('nobody', 1)", None, ["1"], True),
         ("workflow.execute_activity_method(Service.method, 1)", "acts.Service.method", ["1"], True),
         ("workflow.execute_activity(plain, **OPTIONS)", "acts.plain", [], False),
@@ -116,7 +121,9 @@ class OrderWorkflow(Base):
         ("outer(plain, 1)", "acts.plain", ["1"], True),
     ],
 )
-def test_activity_calls_are_seen_through_wrappers(call: str, target: str | None, payloads: list[str] | None, absent: bool) -> None:
+def test_activity_calls_are_seen_through_wrappers(
+    call: str, target: str | None, payloads: list[str] | None, absent: bool
+) -> None:
     text = f"""
 from datetime import timedelta
 from temporalio import workflow
@@ -160,7 +167,10 @@ from acts import plain
 async def f():
     await company.run(plain, 1, heartbeat_timeout=3)
 """
-    joined = project({"acts.py": ACTIVITIES, "app.py": text}, wrappers=(Wrapper("company.run", 0, None, ("start_to_close_timeout",)),))
+    joined = project(
+        {"acts.py": ACTIVITIES, "app.py": text},
+        wrappers=(Wrapper("company.run", 0, None, ("start_to_close_timeout",)),),
+    )
     (found,) = calls(joined)
     assert found.function is not None and found.function.label == "acts.plain"
     assert [ast.unparse(each.expression) for each in found.payloads or ()] == ["1"]
@@ -238,5 +248,7 @@ class Acts:
 
 
 def test_activities_of_tests_make_no_activity_code() -> None:
-    joined = project({"tests/test_x.py": "from temporalio import activity\n@activity.defn\ndef fake(): f()\ndef f(): ...\n"})
+    joined = project(
+        {"tests/test_x.py": "from temporalio import activity\n@activity.defn\ndef fake(): f()\ndef f(): ...\n"}
+    )
     assert not joined.activity_code

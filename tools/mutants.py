@@ -86,7 +86,11 @@ class Loaded:
     def project(self, replaced: dict[str, Module]) -> Project:
         """The project with some modules replaced or added."""
         known = {**self.modules, **replaced}
-        return Project(known.values(), Settings(), lambda dotted, importer: dotted if dotted in replaced else self.find(dotted, importer))
+        return Project(
+            known.values(),
+            Settings(),
+            lambda dotted, importer: dotted if dotted in replaced else self.find(dotted, importer),
+        )
 
 
 @dataclass
@@ -136,7 +140,13 @@ class Bench:
                 for kind, (text, direct) in _REFUSED.items():
                     if direct:
                         code = "TMP206" if "3 MB" in kind else "TMP201"
-                        self._break(f"{kind} in a local name", False, calls, code, lambda c, e, t=text: self._with_local(c, e, t))
+                        self._break(
+                            f"{kind} in a local name",
+                            False,
+                            calls,
+                            code,
+                            lambda c, e, t=text: self._with_local(c, e, t),
+                        )
         self._inserts(direct=True)
         self._inserts(direct=False)
 
@@ -183,12 +193,17 @@ class Bench:
         for name, broken in wanted.items():
             module = replaced[name]
             troubles: list[str] = []
-            hit = {id(finding.node): finding.node for _, finding in judge(project, module, [self.rules[code]], troubles)}
+            hit = {
+                id(finding.node): finding.node for _, finding in judge(project, module, [self.rules[code]], troubles)
+            }
             held = {ancestor for node in hit.values() for ancestor in (node, *module.ancestors(node))}
             # the calls of a file keep their order: mutants only add calls inside the arguments, and helpers in front
             targets = [each for each in self._activity_calls(project, module)]
             tally.made += len(broken)
-            positions = {call.node: index for index, call in enumerate(self._activity_calls(self.base, self.loaded.modules[name]))}
+            positions = {
+                call.node: index
+                for index, call in enumerate(self._activity_calls(self.base, self.loaded.modules[name]))
+            }
             original = self.loaded.modules[name].calls
             for index in broken:
                 place = positions.get(original[index].node)
@@ -275,7 +290,11 @@ class Bench:
                 if indent.strip():
                     continue
                 store.append(_store(number))
-                called = f"{_SUPPORT}_store.Store{number}().save()" if direct else f"{_SUPPORT}_store.Service{number}({_SUPPORT}_store.Store{number}()).work()"
+                called = (
+                    f"{_SUPPORT}_store.Store{number}().save()"
+                    if direct
+                    else f"{_SUPPORT}_store.Service{number}({_SUPPORT}_store.Store{number}()).work()"
+                )
                 changes.append(Edit(start, start, f"{called}\n{indent}"))
                 places.append(function)
             if changes:

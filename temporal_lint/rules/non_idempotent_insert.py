@@ -220,7 +220,9 @@ def _prepared(table: str | None, earlier: list[str]) -> bool:
         effects = tables_written(text)
         if any(same_table(table, each) for each in (*effects.deleted, *effects.created_temp)):
             return True
-        if table is not None and re.search(rf"\bFROM\s+[\"`\[]?(?:\w+[\"`\]]?\.[\"`\[]?)?{re.escape(table.rpartition('.')[2])}\b", text, re.IGNORECASE):
+        if table is not None and re.search(
+            rf"\bFROM\s+[\"`\[]?(?:\w+[\"`\]]?\.[\"`\[]?)?{re.escape(table.rpartition('.')[2])}\b", text, re.IGNORECASE
+        ):
             return True
     return False
 

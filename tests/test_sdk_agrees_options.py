@@ -10,6 +10,7 @@ import asyncio
 import inspect
 import queue
 from collections.abc import Callable, Sequence
+from datetime import timedelta
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -19,6 +20,9 @@ from support import findings
 from temporalio import activity, client, common, exceptions, worker, workflow
 from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
+
+from temporal_lint.edits import Editor, apply
+from temporal_lint.spans import Spans
 
 HEADER = """\
 import asyncio
@@ -132,6 +136,32 @@ class Cases:
         except (AttributeError, TypeError):
             return True
         return started.done() and isinstance(started.exception(), (AttributeError, TypeError))
+
+
+def test_a_fixed_policy_is_a_policy() -> None:
+    text = f"""{HEADER}
+async def case() -> None:
+    await workflow.execute_activity(
+        'work',
+        start_to_close_timeout=timedelta(minutes=1),
+        retry_policy={{
+            'maximum_attempts': 3,
+            'initial_interval': timedelta(
+                seconds=2,
+            ),
+        }},
+    )
+"""
+    ((_, found),) = findings(text, "TMP110")
+    source = found.module.source
+    assert found.fix is not None
+    fix = found.fix(Editor(found.module.tree, source, Spans(source)))
+    assert fix is not None and fix.applicability == "safe"
+    fixed = apply(text, fix.edits)
+    written = fixed[fixed.index("RetryPolicy(\n") : fixed.rindex(",\n    )")]
+    assert written.splitlines()[1] == "            maximum_attempts=3,"
+    assert eval(written, executed("")) == common.RetryPolicy(timedelta(seconds=2), maximum_attempts=3)
+    assert findings(fixed, "TMP110") == []
 
 
 async def _refused_in_workflow(address: str, texts: Sequence[str]) -> set[str]:

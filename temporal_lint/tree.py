@@ -14,6 +14,7 @@ import threading
 import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import libcst as cst
@@ -41,6 +42,8 @@ STACK = 512 << 20
 RECURSION = 50_000
 
 _BRACKET_OR_NEWLINE = re.compile(r"([(\[{])|([)\]}])|[\r\n]+")
+_COMMENT = re.compile(r"#[^\r\n]*")
+_NEWLINE = re.compile(r"\r\n?")
 _LIBCST_PLACE = re.compile(r"error at (\d+):(\d+)(?:: (.*))?", re.DOTALL)
 _FORMATTED_TEXT = re.compile(r"\\N\{[^{}]+\}|\\\\|\{\{|\}\}")
 
@@ -172,9 +175,24 @@ def _ast_parse(text: str) -> ast.Module:
         return ast.parse(text)
 
 
+@contextmanager
+def _trusting_the_parser() -> Iterator[None]:
+    """Without the check that libcst makes of each node when it is built.
+
+    It guards trees that programs put together; what the parser builds is right, and the check is an eighth of its time.
+    """
+    checking = cst.CSTNode.__post_init__
+    cst.CSTNode.__post_init__ = lambda self: None  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        cst.CSTNode.__post_init__ = checking  # type: ignore[method-assign]
+
+
 def _parse(source: Source) -> tuple[ast.Module, cst.Module, list[Origin]]:
     try:
-        module = cst.parse_module(source.text)
+        with _trusting_the_parser():
+            module = cst.parse_module(source.text)
         lowering = _Lowering(module)
         return lowering.module(module), module, lowering.origins
     # libcst lets some bad literals and f-string conversions pass, which then have no value to lower.
@@ -277,7 +295,7 @@ def _formatted_text(text: str, start: str, end: str) -> str:
     if "\\" not in text and "\r" not in text:
         return text.replace("{{", "{").replace("}}", "}") if "{{" in text or "}}" in text else text
     if "r" in start.lower():
-        return text.replace("{{", "{").replace("}}", "}").replace("\r\n", "\n").replace("\r", "\n")
+        return _NEWLINE.sub("\n", text.replace("{{", "{").replace("}}", "}"))
     text = _FORMATTED_TEXT.sub(lambda found: found[0] if found[0][0] == "\\" else found[0][0], text)
     # The full stop keeps a quote or a backslash at the end from joining with the quotes.
     value: str = _literal(f"{end}{text}.{end}")
@@ -687,10 +705,13 @@ class _Lowering:
                 yield self.put(ast.FormattedValue(value, conversion, spec), part)
 
     def shown(self, part: Any, equal: cst.CSTNode | None = None) -> str:
-        """The source of an expression in a place, up to its `=`."""
-        nodes = [part.whitespace_before_expression, part.expression, equal, part.whitespace_after_expression]
-        text = "".join(self.root.code_for_node(node) for node in nodes if node is not None)
-        return text.replace("\r\n", "\n").replace("\r", "\n")
+        """The source of an expression in a place, up to its `=`, without the comments around it."""
+        text = ""
+        for node in (part.whitespace_before_expression, part.expression, equal, part.whitespace_after_expression):
+            if node is not None:
+                code = self.root.code_for_node(node)
+                text += code if node is part.expression else _COMMENT.sub("", code)
+        return _NEWLINE.sub("\n", text)
 
     def UnaryOperation(self, node: cst.UnaryOperation) -> ast.expr:
         return self.put(ast.UnaryOp(_OPERATORS[node.operator.__class__], self.lower(node.expression)), node)

@@ -3,9 +3,9 @@
 ## What
 Reports a call of an activity, a child workflow, a workflow from a client, a signal, query or update handler, and
 `continue_as_new`, where the receiving function is resolved and takes another number of arguments (defaults and
-`*args` count), or where an argument that is certain in type cannot be decoded to a certain annotation (`"7"` for an
-`int`, a number for a `str` or a dataclass). A string that names exactly one activity of the project counts as that
-activity, unless the call goes to a task queue of its own.
+`*args` count), or where an argument that is certain in type (a literal, a constructed object, a parameter that the SDK
+itself decoded) cannot be decoded to a certain annotation: `"7"` for an `int`, a number for a `str` or a dataclass. A
+string that names exactly one activity of the project counts as that activity, unless the call names a task queue.
 
 As a warning, it reports a call that leaves out an argument with a default while another parameter is a dataclass or a
 pydantic model. The SDK decodes by annotations only when as many payloads arrive as there are parameters; otherwise it
@@ -126,7 +126,7 @@ from collections.abc import Iterator
 from temporal_lint.decorators import is_transparent, keeps_arguments
 from temporal_lint.facts import Class, Function, Parameter
 from temporal_lint.project import Family, Project, SdkCall, tolerates
-from temporal_lint.resolve import Type
+from temporal_lint.resolve import External, Type, Variable
 from temporal_lint.rule import Finding, Severity, rule
 from temporal_lint.values import Bound
 
@@ -162,6 +162,7 @@ _TAKEN: dict[str, frozenset[str]] = {
     "uuid.UUID": frozenset({"text"}),
     "builtins.NoneType": frozenset(),
 }
+_MADE = (ast.Constant, ast.JoinedStr, ast.List, ast.Tuple, ast.Dict, ast.ListComp, ast.DictComp)
 _POSITIONAL = ("positional", "positional-only")
 
 
@@ -258,7 +259,7 @@ def _wrong_types(
     for bound, parameter in zip(payloads, takes, strict=True):
         if parameter.annotation is None:
             continue
-        kind = _kind(project.infer(bound))
+        kind = _kind(project.infer(bound)) if _is_made_here(bound, project) else None
         taken = _taken(project.resolver.annotation(parameter.annotation, function.outer), project)
         if kind is None or taken is None or kind in taken or _brings_converter(project):
             continue
@@ -270,6 +271,23 @@ def _wrong_types(
             f"{_undecoded(call.family)}.",
             f"Pass a value of type `{annotation}`, or change the annotation.",
         )
+
+
+def _is_made_here(bound: Bound, project: Project) -> bool:
+    """Whether the type of a value is a fact and not only what some annotation says: a literal, a display, an object
+    that is constructed, or a parameter of a handler or activity, which the converter has decoded to its annotation."""
+    if isinstance(bound.expression, ast.Name):
+        symbol = project.resolver.resolve(bound.expression, bound.scope)
+        bindings = symbol.bindings if isinstance(symbol, Variable) else ()
+        if len(bindings) == 1 and bindings[0].kind == "parameter":
+            receiver = bindings[0].scope.function
+            decoded = receiver is not None and (receiver in project.handlers_of or receiver in project.activity_of)
+            return decoded and bindings[0].value is None
+        bound = project.followed(bound)
+    if isinstance(bound.expression, ast.Call):
+        made = project.resolver.resolve(bound.expression.func, bound.scope)
+        return isinstance(made, Class) or (isinstance(made, External) and made.dotted.startswith("builtins."))
+    return isinstance(bound.expression, _MADE)
 
 
 def _undecoded(family: Family) -> str:

@@ -33,7 +33,7 @@ def dump(module: Any) -> str:
             for value in node.values:
                 if isinstance(value, ast.Constant):
                     if values and isinstance(values[-1], ast.Constant):
-                        values[-1] = ast.Constant(f"{values[-1].value}{value.value}")
+                        values[-1] = ast.Constant(str(values[-1].value) + str(value.value))
                     elif value.value:
                         values.append(ast.Constant(value.value))
                 else:
@@ -61,7 +61,10 @@ def stdlib_sample() -> list[Path]:
 def test_the_tree_is_cpythons_over_the_standard_library() -> None:
     compared = 0
     for path in stdlib_sample():
-        given = Source.read(path)
+        try:
+            given = Source.read(path)
+        except SourceError:
+            continue
         expected = python(given.text)
         if expected is None:
             continue
@@ -189,19 +192,18 @@ def test_every_node_has_its_own_ordinal_and_parsing_twice_gives_the_same() -> No
 
 
 @pytest.mark.parametrize(
-    ("new", "old"),
+    "texts",
     [
         ("type X[T] = list[T]", "X = list[T]"),
         ("def f[T: int, *Ts, **P](a: T) -> T: pass", "def f(a: T) -> T: pass"),
-        ("class A[T = int](B): pass", "class A(B): pass"),
+        ("class A[T = int](B): pass", "class A[T](B): pass", "class A(B): pass"),
         ("async def f[T](): pass", "async def f(): pass"),
     ],
 )
-def test_grammar_newer_than_the_running_python_is_lowered(new: str, old: str) -> None:
-    lowered, newer = tree.parse(source(new)), python(new)
-    expected = newer or python(old)
-    assert expected is not None
-    assert dump(lowered) == dump(expected)
+def test_grammar_newer_than_the_running_python_is_lowered(texts: tuple[str, ...]) -> None:
+    """To what the first of the texts means that the running Python knows: newest first."""
+    expected = next(filter(None, map(python, texts)))
+    assert dump(tree.parse(source(texts[0]))) == dump(expected)
 
 
 def test_nested_quotes_and_backslashes_in_an_fstring() -> None:

@@ -284,6 +284,43 @@ def test_every_option_on_every_function() -> None:
     assert spelt == {text for text in texts if _is_refused_call(text)}
 
 
+def test_a_refused_keyword_is_reported_once() -> None:
+    """A parameter of the target is TMP103's, an option TMP114's, also where one name could be both."""
+    text = f"""{HEADER}
+@activity.defn
+async def charge(order: str, summary_text: str, timeout: int) -> None: ...
+
+
+async def through(name: str, **options: Any) -> None:
+    await workflow.execute_activity(name, **options)
+
+
+async def case() -> None:
+    await workflow.execute_activity(charge, order=1)  # 103
+    await workflow.execute_activity(charge, timeout=1)  # 103
+    await workflow.execute_activity(charge, time_out=1)  # 103
+    await workflow.execute_activity("charge_it", timeout=1)  # 114
+    await workflow.execute_activity("charge_it", retry_polcy=None)  # 114
+    await workflow.execute_activity("charge_it", customer=1)  # 103
+    await workflow.execute_local_activity(charge, heartbeat_timeout=timedelta(1))  # 114
+    await through("charge_it", start_to_close=timedelta(1))  # 114
+    await workflow.wait_condition(lambda: True, customer=1)  # 114
+"""
+    lines = text.splitlines()
+    marked = {(row, line.rpartition("# ")[2]) for row, line in enumerate(lines, 1) if "  # 1" in line}
+    found = [
+        (each.module.source.position(Spans(each.module.source).of(each.node)[0])[0], rule.code.removeprefix("TMP"))
+        for rule, each in findings(text, "TMP103", "TMP114")
+    ]
+    assert set(found) == marked and len(found) == len(marked)
+
+
+def test_the_sdk_itself_is_not_judged() -> None:
+    text = "from temporalio import workflow\nworkflow.brand_new()\n"
+    assert findings(text, "TMP122")
+    assert not findings({"app.py": text, "temporalio/workflow.py": "def brand_new(): ...\n"}, "TMP122")
+
+
 def _is_refused_call(text: str) -> bool:
     """Whether Python refuses a keyword of the call; what happens after that does not count."""
     try:

@@ -1,4 +1,4 @@
-"""Write `temporal_lint/data/serialization.json`: what the SDK's data converters do with types the project did not define.
+"""Write `temporal_lint/data/serialization.json`: what the SDK's data converters do with types of other packages.
 
 Run it with the SDK, pydantic and as many of the packages named below as there are:
 
@@ -19,6 +19,7 @@ import importlib.metadata
 import json
 import re
 import sys
+import uuid
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -30,7 +31,7 @@ REFUSED, CARRIED, DRAINED, UNKNOWN = "r", "c", "d", "-"
 _PACKAGES = ("temporalio", "pydantic", "numpy", "pandas")
 
 # Decoding to an abstract type is tried with each of these. Empty containers would fit any container.
-_JSON = [5, 1.5, "s", True, [1], ["s"], {"a": 1}, "2026-01-02", "P1D", "1.2.3.4", "12345678-1234-5678-1234-567812345678"]
+_JSON = [5, 1.5, "s", True, [1], ["s"], {"a": 1}, "2026-01-02", "P1D", "1.2.3.4", str(uuid.UUID(int=1))]
 
 # Dotted name -> expressions that make values of exactly this type: none for an abstract type, whose values say
 # nothing; several where the answer depends on the value. `new(cls)` is an instance that was never initialised.
@@ -50,7 +51,7 @@ TYPES: dict[str, tuple[str, ...]] = {
     "builtins.frozenset": ("frozenset({1})",),
     "builtins.dict": ("{'a': 1}",),
     "builtins.object": (),
-    "builtins.type": (),
+    "builtins.type": ("Holder", "int", "dict"),
     "builtins.range": ("range(3)",),
     "builtins.slice": ("slice(1)",),
     "builtins.property": ("property()",),
@@ -368,7 +369,9 @@ def main() -> int:
     if "--check" in sys.argv:
         print("\n".join(changed) or "The table agrees with the installed SDK.")
         return 1 if changed else 0
-    versions = old["versions"] if "--merge" in sys.argv else {name: importlib.metadata.version(name) for name in _PACKAGES}
+    versions = {name: importlib.metadata.version(name) for name in _PACKAGES}
+    if "--merge" in sys.argv:
+        versions = old["versions"]
     lines = ",\n".join(f"  {json.dumps(name)}: {json.dumps(value)}" for name, value in types.items())
     TABLE.write_text(f'{{\n "versions": {json.dumps(versions)},\n "types": {{\n{lines}\n }}\n}}\n', encoding="utf-8")
     return 0
@@ -388,7 +391,7 @@ def answers(dotted: str) -> list[str] | None:
     from temporalio.converter import DataConverter
 
     names = _names(dotted, TYPES[dotted])
-    if names is None or not _exists(TYPES[dotted], names):
+    if names is None or names["it"] is None or not _exists(TYPES[dotted], names):
         return None
     entry = []
     for converter in (DataConverter.default, pydantic_data_converter):
@@ -404,7 +407,8 @@ def answers(dotted: str) -> list[str] | None:
             + _agreed(dotted, names, lambda value, encode=encode: encode({value: 1}), hashed=True)
             + _annotation(dotted, names, payloads)
         )
-    return [*entry, _agreed(dotted, names, json.dumps) + _agreed(dotted, names, lambda value: json.dumps({value: 1}), hashed=True)]
+    as_key = _agreed(dotted, names, lambda value: json.dumps({value: 1}), hashed=True)
+    return [*entry, _agreed(dotted, names, json.dumps) + as_key]
 
 
 def _names(dotted: str, expressions: tuple[str, ...]) -> dict[str, Any] | None:
@@ -427,7 +431,8 @@ def _names(dotted: str, expressions: tuple[str, ...]) -> dict[str, Any] | None:
         owner, _, last = dotted.rpartition(".")
         names["it"] = getattr(importlib.import_module(owner), last)
     except (AttributeError, ImportError):
-        names["it"] = {"builtins.NoneType": type(None), "builtins.ellipsis": type(...)}.get(dotted) or _nested(names, dotted)
+        unnamed = {"builtins.NoneType": type(None), "builtins.ellipsis": type(...)}
+        names["it"] = unnamed.get(dotted) or _nested(names, dotted)
     return names
 
 

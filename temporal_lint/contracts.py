@@ -1,0 +1,66 @@
+"""Functions whose parameters and results are payloads: activities, workflows and their handlers."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+
+from temporal_lint.converters import Converters
+from temporal_lint.facts import Function, Parameter
+from temporal_lint.project import Project
+from temporal_lint.serial import Serial
+
+# The legacy SDK's decorators, by the end of their dotted name.
+_LEGACY = ("activity_method", "workflow_method", "signal_method", "query_method")
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What a function takes and gives as payloads.
+
+    `label` names it in a sentence; `returns` is whether its result is sent; `failure` says what comes of a result that
+    cannot be encoded; `serial` judges under the converter that applies.
+    """
+
+    label: str
+    parameters: tuple[Parameter, ...]
+    returns: bool
+    failure: str
+    serial: Serial
+
+
+def contract(function: Function, project: Project) -> Contract | None:
+    """The contract of a function; None where Temporal calls it with no payloads of its own."""
+    legacy = _legacy(function, project)
+    converter = "json" if legacy else Converters.of(project).converter(function.module)
+    serial = Serial(project, converter)
+    parameters = function.bound_parameters
+    activity = project.activity_of.get(function)
+    if activity is not None and not activity.dynamic and legacy == activity.legacy:
+        failure = "the attempt fails after its work is done, and the retry does it again"
+        return Contract(f"the activity `{_name(function)}`", parameters, True, failure, serial)
+    if legacy and activity is None:
+        return Contract(f"`{_name(function)}`", parameters, True, "the workflow task fails and is retried for ever", serial)
+    handlers = project.handlers_of.get(function, [])
+    if not handlers or handlers[0].dynamic or handlers[0].kind == "validator":
+        return None
+    kind = handlers[0].kind
+    owner = function.cls.name if function.cls is not None else function.name
+    label = f"the workflow `{owner}`" if kind in ("run", "init") else f"the {kind} `{_name(function)}`"
+    failure = "the workflow task fails and is retried for ever" if kind == "run" else "the caller gets an error"
+    return Contract(label, parameters, kind in ("run", "query", "update"), failure, serial)
+
+
+def _name(function: Function) -> str:
+    if function.name == "__call__" and function.cls is not None:
+        return function.cls.name
+    return function.name
+
+
+def _legacy(function: Function, project: Project) -> bool:
+    for decorator in function.node.decorator_list:
+        target = decorator.func if isinstance(decorator, ast.Call) else decorator
+        dotted = project.resolver.dotted(target, function.outer) or ""
+        if dotted.startswith("temporal.") and dotted.endswith(_LEGACY):
+            return True
+    return False

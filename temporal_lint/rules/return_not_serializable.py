@@ -1,0 +1,124 @@
+'''A result whose type the data converter cannot carry.
+
+## What
+Reports the return annotation of an activity, of `run`, or of a query or update handler that is certain to fit nothing
+that the SDK's converter can encode and decode; where the annotation says nothing wrong, each returned value that is
+certain to be refused: a lock, a connection, a plain object, an exception, with the default converter also a `Decimal`, a
+`date`, a `Path` or a plain `Enum`.
+
+## Why
+The work is done, then encoding its result fails. An activity is retried and does its work again; a workflow task is
+retried for ever; a query or an update gives its caller an error.
+
+## Invalid
+```python
+import sqlite3
+from datetime import date
+from decimal import Decimal
+
+from temporalio import activity, workflow
+
+
+class Report:
+    def __init__(self, text: str) -> None:
+        self.text = text
+
+
+@activity.defn
+async def report(text: str) -> Report:  # expect
+    return Report(text)
+
+
+@activity.defn
+def connect(path: str) -> sqlite3.Connection:  # expect
+    return sqlite3.connect(path)
+
+
+@activity.defn
+async def price(name: str):
+    if name == "free":
+        return 0
+    return {"name": name, "amount": Decimal("1.10")}  # expect
+
+
+@workflow.defn
+class Reports:
+    @workflow.run
+    async def run(self) -> list[date]:  # expect
+        return [date.today()]
+
+    @workflow.query
+    def state(self):
+        return Report("running")  # expect
+```
+
+## Valid
+```python
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+
+from temporalio import activity
+
+
+@dataclass
+class Report:
+    text: str
+
+
+@activity.defn
+async def report(text: str) -> Report | None:
+    return Report(text)
+
+
+@activity.defn
+async def price(name: str):
+    amount = Decimal("1.10")
+    return {"name": name, "amount": str(amount), "day": date.today().isoformat()}
+```
+'''
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from temporal_lint.contracts import contract
+from temporal_lint.facts import Function
+from temporal_lint.project import Project
+from temporal_lint.rule import Finding, Severity, rule
+
+
+@rule("TMP203", Severity.ERROR)
+def return_not_serializable(function: Function, project: Project) -> Iterator[Finding]:
+    """Report the annotation, else each returned value by itself."""
+    found = contract(function, project)
+    if found is None or not found.returns or function.yields:
+        return
+    annotation = function.node.returns
+    if annotation is not None and any(each is not None for each in function.returned):
+        refusal = found.serial.annotation(annotation, function.outer)
+        if refusal is not None:
+            verb = "holds" if refusal.path else "is"
+            yield Finding(
+                function.module,
+                annotation,
+                f"The result of {found.label} {verb} {refusal.phrase}, which the data converter cannot carry: {found.failure}.",
+                refusal.advice,
+            )
+            return
+    for value in function.returned:
+        refusal = found.serial.value(value, function.scope) if value is not None else None
+        if value is not None and refusal is not None:
+            verb = "holds" if refusal.path else "is"
+            tail = (
+                ": encoding it uses it up, and a list arrives in its place."
+                if refusal.drained
+                else f", which the data converter refuses: {found.failure}."
+            )
+            yield Finding(
+                function.module,
+                value,
+                f"What {found.label} returns {verb} {refusal.phrase}{tail}",
+                refusal.advice,
+                Severity.WARNING if refusal.drained else None,
+            )

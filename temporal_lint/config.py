@@ -25,8 +25,16 @@ class ConfigError(Exception):
 
 def nearest(word: str, words: Sequence[str]) -> str:
     """A hint " Did you mean ...?" with the nearest of `words`, "" where none is near."""
-    near = difflib.get_close_matches(word, words, n=1, cutoff=0.6)
-    return f" Did you mean `{near[0]}`?" if near else ""
+    near = difflib.get_close_matches(word, words, n=len(words) or 1, cutoff=0.6)
+    if not near:
+        return ""
+
+    def likeness(other: str) -> tuple[float, int]:
+        # Codes of one length are often equally like; the one with most characters in their place is meant.
+        in_place = sum(one == another for one, another in zip(word, other, strict=False))
+        return difflib.SequenceMatcher(None, other, word).ratio(), in_place
+
+    return f" Did you mean `{max(near, key=likeness)}`?"
 
 
 def _key(default: Any, sentence: str, schema: Schema) -> Any:

@@ -152,7 +152,7 @@ def _syntax_error(source: Source, error: SourceError, selection: engine.Selectio
         name=rule.name,
         severity=selection.levels.get(rule.code, rule.severity),
         message=error.message,
-        advice="Nothing in this file was checked; make it valid Python, or exclude it.",
+        advice="Nothing in this file was checked; correct it, or exclude it.",
         path=str(source.path),
         row=error.line,
         column=error.column,

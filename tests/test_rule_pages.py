@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from support import ROOT, project
+
 from temporal_lint import engine, pages, rules
 from temporal_lint.config import Settings
 from temporal_lint.pages import Block
@@ -75,7 +75,9 @@ def test_valid_block_is_silent(rule: Rule, block: Block) -> None:
     assert not loud
 
 
-@pytest.mark.parametrize("rule", [rule for rule in CHECKED if pages.of(rule).blocks("Fixed")], ids=lambda rule: rule.code)
+@pytest.mark.parametrize(
+    "rule", [rule for rule in CHECKED if pages.of(rule).blocks("Fixed")], ids=lambda rule: rule.code
+)
 def test_fix_makes_the_fixed_blocks_and_then_rests(rule: Rule) -> None:
     results = []
     for block in pages.of(rule).blocks("Invalid"):

@@ -82,7 +82,7 @@ def _result(one: Diagnostic, result: Result, indices: dict[str, int], seen: Coun
         document["properties"] = {"chain": list(one.chain)}
     if one.suppressed is not None:
         kind = "external" if one.suppressed.startswith(PER_FILE) else "inSource"
-        document["suppressions"] = [{"kind": kind, "status": "accepted", "justification": one.suppressed}]
+        document["suppressions"] = [{"kind": kind, "justification": one.suppressed}]
     if one.fix is not None:
         document["fixes"] = [_fix(one, one.fix, location, result)]
     return document

@@ -34,7 +34,7 @@ def nearest(word: str, words: Sequence[str]) -> str:
         in_place = sum(one == another for one, another in zip(word, other, strict=False))
         return difflib.SequenceMatcher(None, other, word).ratio(), in_place
 
-    return f" Did you mean `{max(near, key=likeness)}`?"
+    return f" Did you mean `{max((one for one in words if one in near), key=likeness)}`?"
 
 
 def _key(default: Any, sentence: str, schema: Schema) -> Any:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from temporal_lint import config, engine, graph, rules
-from temporal_lint.config import Configuration, Settings
+from temporal_lint.config import ConfigError, Configuration, Settings
 from temporal_lint.discover import Discovered, common_root, discover
 from temporal_lint.report import Result
 from temporal_lint.rule import Diagnostic
@@ -45,8 +45,12 @@ def configure(request: Request) -> tuple[Configuration, engine.Selection]:
     found = config.load(common_root(paths), request.config, request.isolated)
     settings = config.override(found.settings, **request.overrides)
     start = found.file.parent if found.file else found.root
-    selection = engine.select(rules.load([start / path for path in settings.rules]), settings)
-    return Configuration(settings, found.root, found.file), selection
+    known = rules.load([start / path for path in settings.rules])
+    try:
+        engine.select(known, found.settings)
+    except ConfigError as error:
+        raise ConfigError(f"{found.file}: {error}") from None
+    return Configuration(settings, found.root, found.file), engine.select(known, settings)
 
 
 def find_files(request: Request, configuration: Configuration) -> Discovered:

@@ -100,7 +100,7 @@ def test_levels_of_the_configuration(app: Path) -> None:
     ("table", "words"),
     [
         ('selct = ["TMP1"]', ["pyproject.toml", "`selct`", "`select`"]),
-        ('select = ["TMP1O1"]', ["`TMP1O1`", "`select`", "`TMP101`"]),
+        ('select = ["TMP1O1"]', ["pyproject.toml", "`TMP1O1`", "`select`", "`TMP101`"]),
         ('rules = ["nope.py"]', ["nope.py", "rules"]),
         ('output-format = "fulll"', ["full, concise, json, sarif, github", "`full`"]),
     ],

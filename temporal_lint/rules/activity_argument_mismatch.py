@@ -11,7 +11,7 @@ As a warning, it reports a call that leaves out an argument with a default while
 pydantic model. The SDK decodes by annotations only when as many payloads arrive as there are parameters; otherwise it
 drops all annotations, and the parameter is a plain dict.
 
-Types are judged by the SDK's default data converter, so only in projects that bring no other. A dict fits a dataclass,
+Types are judged by the default data converter, so only where the project brings no other. A dict fits a dataclass,
 an int fits a float, and None and bytes fit everything: the converter passes them through.
 
 ## Why
@@ -123,6 +123,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from temporal_lint.converters import Converters
 from temporal_lint.decorators import is_transparent, keeps_arguments
 from temporal_lint.facts import Class, Function, Parameter
 from temporal_lint.project import Family, Project, SdkCall, tolerates
@@ -256,12 +257,14 @@ def _loses_types(
 def _wrong_types(
     call: SdkCall, function: Function, payloads: tuple[Bound, ...], takes: list[Parameter], project: Project
 ) -> Iterator[Finding]:
+    if Converters.of(project).converter(call.module) != "default":
+        return
     for bound, parameter in zip(payloads, takes, strict=True):
         if parameter.annotation is None:
             continue
         kind = _kind(project.infer(bound)) if _is_made_here(bound, project) else None
         taken = _taken(project.resolver.annotation(parameter.annotation, function.outer), project)
-        if kind is None or taken is None or kind in taken or _brings_converter(project):
+        if kind is None or taken is None or kind in taken:
             continue
         written, annotation = ast.unparse(bound.expression), ast.unparse(parameter.annotation)
         yield Finding(
@@ -357,18 +360,6 @@ def _expects_dict(parameter: Parameter, function: Function) -> bool:
         for call in function.calls
         if call.node.args
     )
-
-
-def _brings_converter(project: Project) -> bool:
-    """Whether the project has another data converter than the SDK's default one, or may get one from a plugin."""
-    for module in project.modules.values():
-        for each in module.imports:
-            if each.dotted.startswith(("temporalio.converter", "temporalio.contrib.")):
-                return True
-        for call in project.sdk_calls(module):
-            if call.option("data_converter") or call.option("plugins"):
-                return True
-    return False
 
 
 def _label(function: Function) -> str:

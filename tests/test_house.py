@@ -24,6 +24,7 @@ LAYERS = (
     ("project",),
     ("decorators", "converters"),
     ("serial",),
+    ("contracts",),
     ("rules.*",),
     ("rules",),
     ("engine", "pages", "discover"),

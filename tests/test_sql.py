@@ -6,7 +6,6 @@ import re
 import sqlite3
 import subprocess
 import sys
-import time
 from itertools import product
 
 import pytest
@@ -383,13 +382,13 @@ def test_only_the_beginning_of_a_long_text_counts() -> None:
         *["\\", "NOT ", "WITH a AS (", "SELECT ", "; INSERT INTO t SELECT 1", " UNION SELECT 1", "1 + "],
     ],
 )
-def test_long_texts_cost_little(unit: str) -> None:
+@pytest.mark.timeout(60)
+def test_what_lies_behind_the_limit_is_not_read(unit: str) -> None:
+    """A quadratic pattern over 2 MB would take hours."""
     for head in ("INSERT INTO t VALUES ", "INSERT INTO t SELECT ", "copy values "):
         text = head + unit * (2_000_000 // len(unit))
-        start = time.perf_counter()
-        plain_inserts(text, None)
-        tables_written(text)
-        assert time.perf_counter() - start < 0.5, head
+        assert plain_inserts(text, None) == plain_inserts(text[: 1 << 17], None)
+        assert tables_written(text) == tables_written(text[: 1 << 17])
 
 
 def test_sqlglot_is_imported_for_queries_only_and_says_nothing() -> None:

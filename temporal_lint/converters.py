@@ -109,7 +109,7 @@ class Converters:
                 if call.api in _CLIENTS and not call.via:
                     if call.option("plugins") is not None:
                         found.append(_Place(module, "either", True))
-                    elif call.option(_OPTION) is None and not call.open_keywords:
+                    elif call.option(_OPTION) is None:
                         found.append(_Place(module, "default", False))
         return found
 

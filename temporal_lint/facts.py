@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from temporal_lint import tree
 from temporal_lint.source import Source
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
@@ -215,6 +214,9 @@ class Module:
 
 def gather(source: Source, name: str, is_package: bool) -> Module:
     """Parse `source` and collect its facts. Raises SourceError where it cannot be parsed."""
+    # rules import this module; a run that parses nothing must not pay for libcst
+    from temporal_lint import tree
+
     module = Module(name, is_package, source, tree.parse(source))
     _Gatherer(module).run()
     return module

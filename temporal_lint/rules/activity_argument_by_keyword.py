@@ -191,13 +191,17 @@ class Recorder:
 @workflow.defn
 class Billing:
     @workflow.run
-    async def run(self, order: str, recorder: Recorder, options: dict[str, Any]) -> None:
+    async def run(self, order: str, options: dict[str, Any]) -> None:
+        recorder = Recorder()
         timeout = timedelta(minutes=1)
         await workflow.execute_activity(charge, args=[order, 3], start_to_close_timeout=timeout)
         await workflow.execute_activity("refund", arg=order, start_to_close_timeout=timeout)
         await workflow.execute_activity("refund", order, **options)
         await recorder.execute_activity("charge", order=order)
-        await charge(order=order, amount=3)
+
+
+async def outside_of_temporal() -> None:
+    await charge(order="A-1", amount=3)
 ```
 
 ## Fix safety

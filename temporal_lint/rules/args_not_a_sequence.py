@@ -130,7 +130,7 @@ _ATOMS = frozenset(
 _PLAIN_BASES = frozenset(["abc.ABC", "builtins.object", "typing.Generic", "typing.Protocol"])
 
 
-@rule("TMP106", Severity.ERROR, fix="safe")
+@rule("TMP106", Severity.ERROR, fix="unsafe")
 def args_not_a_sequence(call: SdkCall) -> Iterator[Finding]:
     """Report an `args` that the SDK takes apart or cannot take apart."""
     signature = call.signature

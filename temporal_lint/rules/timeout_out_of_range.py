@@ -57,7 +57,8 @@ HOUR = 60 * MINUTE
 @workflow.defn
 class Billing:
     @workflow.run
-    async def run(self, order: str, patience: timedelta) -> None:
+    async def run(self, order: str, seconds: float) -> None:
+        patience = timedelta(seconds=seconds)
         await workflow.execute_activity(
             "charge",
             order,
@@ -71,7 +72,9 @@ class Billing:
 
 
 async def start(client: Client) -> None:
-    await client.start_workflow(Billing.run, "A-1", id="A-1", task_queue="billing", start_delay=timedelta(0))
+    await client.start_workflow(
+        Billing.run, args=["A-1", 90.0], id="A-1", task_queue="billing", start_delay=timedelta(0)
+    )
 ```
 """
 

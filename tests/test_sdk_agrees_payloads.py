@@ -24,8 +24,12 @@ import temporalio.common
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import DataConverter, PayloadConverter
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from temporal_lint.rule import Severity
-from tests.support import findings
+from temporal_lint.sizes import Sizes, _range_size
+from tests.support import findings, project
 
 DATA = Path(__file__).parent / "data"
 Column = Literal["default", "pydantic"]
@@ -58,6 +62,42 @@ SILENT_ANNOTATIONS: dict[Column, set[str]] = {
     },
 }
 IS_REFERENCE = sys.version_info[:2] == (3, 11)
+
+# Values that TMP206 measures, and whether to the byte.
+MEASURED: list[tuple[str, bool]] = [
+    ("None", True),
+    ("True", True),
+    ("12345", True),
+    ("1.5", True),
+    ("'text'", True),
+    (r"'umlaut \u00e4, emoji \U0001f600, \"quotes\" and \n'", True),
+    ("b'raw'", True),
+    ("'x' * 3_000_000", True),
+    ("b'x' * 20_000_000", True),
+    ("20_000_000 * 'x'", True),
+    ("bytes(300_000)", True),
+    ("bytes(20_000_000)", True),
+    (r"[b'raw \x00\x0a', b'raw'] * 3", True),
+    ("[b'ab', b'']", True),
+    ("[0] * 500_000", True),
+    ("['ab', 1] * 5_000_000", True),
+    ("[1] * 0", True),
+    ("list(range(-3, 1200, 7))", True),
+    ("range(5)", True),
+    ("[i for i in range(500_000)]", True),
+    ("['row' for _ in range(3)]", True),
+    ("[str(i) for i in range(3)]", False),
+    ("{'a': [1, 2.5, None, {'b': (True, 'c')}], 'd': {1, 2}}", True),
+    ("{1: 'a', 2: 'b'}", True),
+    ("{i: 'value' for i in range(100)}", False),
+    ("{'id': str(KEY), 'blob': 'x' * 1000}", False),
+    ("dict(a='x' * 100, b=str(KEY))", False),
+    ("f'{KEY} ' + 'x' * 1000", False),
+    ("[str(KEY)] + ['x' * 1000]", False),
+    ("DC(a=len(str(KEY)), b='x' * 1000)", False),
+    (r"'\u00e4 number {}'.format(KEY).encode()", False),
+    ("'x' * 1000 if KEY else 'y' * 2000", False),
+]
 
 # Any JSON that an annotation may be asked to decode. Empty containers would fit every container.
 JSON: list[Any] = [5, 1.5, "s", True, [1], ["s"], {"a": 1}, "2026-01-02", "12345678-1234-5678-1234-567812345678"]
@@ -226,3 +266,28 @@ def test_annotations(rule: str, column: Column) -> None:
             wrong.add(row["hint"])
     assert not wrong
     assert_shrinks(missed, SILENT_ANNOTATIONS[column])
+
+
+@pytest.mark.parametrize("column", COLUMNS)
+@pytest.mark.parametrize(("expression", "exact"), MEASURED)
+def test_sizes(expression: str, exact: bool, column: Column) -> None:
+    """A measured size is that of the SDK's own payload, or below it where parts are unknown."""
+    linted = project((DATA / "payload_kinds.py").read_text(encoding="utf-8") + f"\nvalue = {expression}\n")
+    module = linted.modules["app"]
+    value = module.scope.bindings["value"][0].value
+    assert value is not None
+    size = Sizes(linted, column).measure(value, module.scope)
+    assert size is not None
+    if column == "pydantic" and expression == "range(5)":
+        # refused: TMP201 speaks of it
+        return
+    payload = payloads(column).to_payloads([made(expression)])[0]
+    assert size.exact is exact
+    assert size.bytes == len(payload.data) if exact else 0 < size.bytes <= len(payload.data)
+
+
+@given(st.integers(-2000, 2000), st.integers(-2000, 2000), st.sampled_from([-7, -1, 1, 2, 13]))
+def test_range_sizes(start: int, stop: int, step: int) -> None:
+    """The digits of a range are counted without making the list."""
+    numbers = range(start, stop, step)
+    assert _range_size(numbers) == len(json.dumps(list(numbers), separators=(",", ":")))

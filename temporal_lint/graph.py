@@ -133,26 +133,31 @@ class ModuleIndex:
             if start not in self.packages:
                 return by_start[start]
             own_package = own_package or start
-        others = [name for start, name in by_start.items() if self._is_import_root(start)]
+        # A script sees what lies beside it, in a package too, before a module of another distribution.
+        beside = own_package is not None and top not in sys.stdlib_module_names and top not in self.foreign
+        others = [name for start, name in by_start.items() if self._is_source_root(start)]
+        if not others and not beside:
+            others = [name for start, name in by_start.items() if self._is_distribution(start)]
         if others:
             nearest = max(_shared(name, home) for name in others)
             others = [name for name in others if _shared(name, home) == nearest]
             return others[0] if len(others) == 1 else None
-        if own_package is not None and top not in sys.stdlib_module_names and top not in self.foreign:
+        if own_package is not None and beside:
             return by_start[own_package]
         whole = [name for start, name in by_start.items() if start not in self.packages]
         return whole[0] if len(whole) == 1 and len(candidates) == 1 and "." in dotted else None
 
-    def _is_import_root(self, start: str) -> bool:
-        """Whether the directory is where imports start: configured, called src, or a distribution of its own."""
+    def _is_source_root(self, start: str) -> bool:
+        """Whether the directory is made for imports to start from: configured, or called src."""
+        return start in self._sources or start.rpartition(".")[2] == "src"
+
+    def _is_distribution(self, start: str) -> bool:
+        """Whether the directory is a distribution of its own, by the files that build it."""
         known = self._marked.get(start)
         if known is None:
             directory = self.root.joinpath(*start.split(".")) if start else self.root
-            known = self._marked[start] = (
-                start in self._sources
-                or start.rpartition(".")[2] == "src"
-                or any((directory / name).exists() for name in ("pyproject.toml", "setup.py", "setup.cfg"))
-            )
+            names = ("pyproject.toml", "setup.py", "setup.cfg")
+            known = self._marked[start] = any((directory / name).exists() for name in names)
         return known
 
     def targets(self, importer: str, found: Iterable[Import]) -> Iterator[str]:

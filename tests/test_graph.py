@@ -94,6 +94,15 @@ def test_a_name_means_the_nearest_module(dotted: str, importer: str, meant: str 
     assert modules.find(dotted, importer) == meant
 
 
+def test_what_lies_beside_a_script_comes_before_another_distribution(tmp_path: Path) -> None:
+    for path in ("far/pyproject.toml", "far/workflows.py", "near/__init__.py", "near/run.py", "near/workflows.py"):
+        (tmp_path / path).parent.mkdir(exist_ok=True)
+        (tmp_path / path).touch()
+    modules = index("far/workflows.py", "near/__init__.py", "near/run.py", "near/workflows.py", "main.py", root=tmp_path)
+    assert modules.find("workflows", "near.run") == "near.workflows"
+    assert modules.find("workflows", "main") == "far.workflows"
+
+
 def test_two_places_that_fit_alike_mean_nothing() -> None:
     modules = index("one/src/lib/core.py", "two/src/lib/core.py", "main.py", "one/main.py")
     assert modules.find("lib.core", "main") is None

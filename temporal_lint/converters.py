@@ -83,9 +83,13 @@ class Converters:
             found = self._answers[module] = self._converter(module)
         return found
 
-    def has_part(self, name: str) -> bool:
-        """Whether a converter of the project is made with the part `name` (`payload_codec`, `external_storage`)."""
-        return name in self._parts
+    def has_part(self, name: str, module: Module) -> bool:
+        """Whether the payloads of `module` may go through a part `name` (`payload_codec`, `external_storage`)."""
+        holders = self._parts.get(name, ())
+        if any(module in self._reached(each) for each in holders):
+            return True
+        # what no client is seen to use may belong to any of them
+        return bool(holders) and not any(module in self._reached(place.module) for place in self._places)
 
     def _converter(self, module: Module) -> Converter:
         tested = is_test_path(module)
@@ -184,14 +188,15 @@ class Converters:
             yield "custom"
 
     @cached_property
-    def _parts(self) -> frozenset[str]:
-        return frozenset(
-            keyword.arg
-            for module in self.project.modules.values()
-            for call in module.calls
-            for keyword in call.node.keywords
-            if keyword.arg in _NEUTRAL
-        )
+    def _parts(self) -> dict[str, set[Module]]:
+        """The modules that make a converter with a part, by the name of the part."""
+        found: dict[str, set[Module]] = {}
+        for module in self.project.modules.values():
+            for call in module.calls:
+                for keyword in call.node.keywords:
+                    if keyword.arg in _NEUTRAL:
+                        found.setdefault(keyword.arg, set()).add(module)
+        return found
 
     @cached_property
     def _mentions_pydantic(self) -> bool:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from temporal_lint import edits, facts
 from temporal_lint.config import Settings
+from temporal_lint.converters import Converters
 from temporal_lint.discover import discover
 from temporal_lint.edits import Editor
 from temporal_lint.engine import judge
@@ -246,8 +247,10 @@ class Bench:
             return None
         return [editor.insert_before(call.payloads[0].expression, f"{names[0]}=")]
 
-    @staticmethod
-    def _with_value(call: SdkCall, editor: Editor, text: str) -> list[Edit] | None:
+    def _with_value(self, call: SdkCall, editor: Editor, text: str) -> list[Edit] | None:
+        if Converters.of(self.base).converter(call.module) == "custom":
+            # the project's own converter may carry anything
+            return None
         if not call.payloads or not call.payloads[0].here or call.payloads[0].expression not in call.module.parents:
             return None
         return [editor.replace(call.payloads[0].expression, text)]

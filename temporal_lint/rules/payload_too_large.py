@@ -73,7 +73,7 @@ _KIB, _MIB = 1024, 1024 * 1024
 def payload_too_large(call: SdkCall, project: Project) -> Iterator[Finding]:
     """Report each payload by itself, where it stands at the call, else the call."""
     converters = Converters.of(project)
-    if converters.has_part("external_storage"):
+    if converters.has_part("external_storage", call.module):
         return
     converter = "json" if call.family == "stub" else converters.converter(call.module)
     limit = project.settings.max_payload_bytes
@@ -82,7 +82,7 @@ def payload_too_large(call: SdkCall, project: Project) -> Iterator[Finding]:
         size = sizes.measure(each.bound.expression, each.bound.scope)
         if size is None or size.bytes <= min(limit, _REFUSED) or expected_to_fail(call.module, call.node, project):
             continue
-        refused = size.bytes > _REFUSED and converter != "custom" and not converters.has_part("payload_codec")
+        refused = size.bytes > _REFUSED and converter != "custom" and not converters.has_part("payload_codec", call.module)
         why = (
             "more than the 2 MiB that the server takes, so the call can never succeed"
             if refused

@@ -6,9 +6,10 @@ Nothing here looks at another module or knows Temporal; `resolve` joins modules,
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from functools import cached_property
+from typing import Any, Literal
 
 from temporal_lint.source import Source
 
@@ -124,9 +125,9 @@ class Function:
     @property
     def bound_parameters(self) -> tuple[Parameter, ...]:
         """The parameters that a caller fills: without `self` or `cls` of a method."""
-        if self.cls is not None and not self.decorated("staticmethod") and self.parameters:
-            if self.parameters[0].kind in ("positional", "positional-only"):
-                return self.parameters[1:]
+        is_bound = self.cls is not None and not self.decorated("staticmethod")
+        if is_bound and self.parameters and self.parameters[0].kind in ("positional", "positional-only"):
+            return self.parameters[1:]
         return self.parameters
 
 
@@ -197,12 +198,27 @@ class Module:
     function_of: dict[ast.AST, Function] = field(default_factory=dict)
     class_of: dict[ast.AST, Class] = field(default_factory=dict)
 
+    @cached_property
+    def is_test(self) -> bool:
+        """Whether it belongs to a test suite, by the names pytest and unittest use."""
+        path = self.source.path
+        return (
+            path.name == "conftest.py"
+            or path.name.startswith("test_")
+            or path.stem.endswith("_test")
+            or any(part in ("tests", "test") for part in self.name.split("."))
+        )
+
     def ancestors(self, node: ast.AST) -> Iterator[ast.AST]:
         """The nodes around `node`, innermost first, ending with the module."""
         parent = self.parents.get(node)
         while parent is not None:
             yield parent
             parent = self.parents.get(parent)
+
+    def scope_at(self, node: ast.AST) -> Scope:
+        """The innermost scope around `node`."""
+        return next(self.scopes[each] for each in self.ancestors(node) if each in self.scopes)
 
     def statement(self, node: ast.AST) -> ast.stmt:
         """The innermost statement that holds `node` (itself, if it is one)."""
@@ -234,6 +250,18 @@ def dotted_name(expression: ast.expr) -> str | None:
     return ".".join(reversed(parts))
 
 
+def last_name(expression: ast.AST) -> str:
+    """`c` of `a.b.c` and of `c`, "" of anything but a name or an attribute."""
+    if isinstance(expression, ast.Attribute):
+        return expression.attr
+    return expression.id if isinstance(expression, ast.Name) else ""
+
+
+def decorator_target(decorator: ast.expr) -> ast.expr:
+    """What stands behind the `@`: `defn` of `@defn` and of `@defn(name="x")`."""
+    return decorator.func if isinstance(decorator, ast.Call) else decorator
+
+
 def ordinal(node: ast.AST) -> int:
     """The place of a node in its file's order of evaluation: source order, what a node holds before the node."""
     number: int = getattr(node, "at", 0)
@@ -242,7 +270,10 @@ def ordinal(node: ast.AST) -> int:
 
 # fields that hold no child: contexts and operators are shared singletons, the rest are plain values
 _NO_CHILDREN = frozenset(
-    "ctx op ops id attr arg name asname kind module level type_comment type_ignores conversion is_async simple rest".split()
+    [
+        *("ctx", "op", "ops", "id", "attr", "arg", "name", "asname", "kind", "module", "level", "conversion"),
+        *("is_async", "simple", "rest", "type_comment", "type_ignores"),
+    ]
 )
 _CHILD_FIELDS: dict[type[ast.AST], tuple[str, ...]] = {
     ast.Constant: (),
@@ -285,7 +316,7 @@ class _Gatherer:
         ]
         for statement in module.tree.body:
             parents[statement] = module.tree
-        handlers = {
+        handlers: dict[type[ast.AST], Callable[[Any, Scope, Function | None], None]] = {
             ast.Call: self._call,
             ast.Attribute: self._attribute,
             ast.Import: self._import,
@@ -327,7 +358,7 @@ class _Gatherer:
                 module.scopes[node] = scope
             handler = handlers.get(kind)
             if handler is not None:
-                handler(node, scope, function)  # type: ignore[arg-type]
+                handler(node, scope, function)
             elif kind is ast.Name or kind is ast.Constant:
                 continue
             for child in reversed(children(node)):
@@ -468,15 +499,16 @@ class _Gatherer:
             binding = Binding(kind, node, scope, held, index=index, entered=entered)
             if isinstance(current, ast.Name):
                 self._bind(scope, current.id, binding)
-            elif isinstance(current, ast.Attribute) and isinstance(current.value, ast.Name):
-                if current.value.id in ("self", "cls"):
-                    self._attribute_binding(scope, current.attr, binding)
+            elif isinstance(current, ast.Attribute):
+                self._attribute_binding(scope, current, binding)
 
-    def _attribute_binding(self, scope: Scope, name: str, binding: Binding) -> None:
-        for outer in scope.enclosing():
-            if outer.kind == "class" and outer.cls is not None:
-                outer.cls.attributes.setdefault(name, []).append(binding)
-                return
+    def _attribute_binding(self, scope: Scope, target: ast.Attribute, binding: Binding) -> None:
+        """`self.x = value`: an attribute of the class around it."""
+        if not isinstance(target.value, ast.Name) or target.value.id not in ("self", "cls"):
+            return
+        owner = next((each.cls for each in scope.enclosing() if each.cls is not None), None)
+        if owner is not None:
+            owner.attributes.setdefault(target.attr, []).append(binding)
 
     def _assign(self, node: ast.Assign, scope: Scope, function: Function | None) -> None:
         for target in node.targets:
@@ -486,9 +518,8 @@ class _Gatherer:
         binding = Binding("assign", node, scope, node.value, node.annotation)
         if isinstance(node.target, ast.Name):
             self._bind(scope, node.target.id, binding)
-        elif isinstance(node.target, ast.Attribute) and isinstance(node.target.value, ast.Name):
-            if node.target.value.id in ("self", "cls"):
-                self._attribute_binding(scope, node.target.attr, binding)
+        elif isinstance(node.target, ast.Attribute):
+            self._attribute_binding(scope, node.target, binding)
 
     def _augmented(self, node: ast.AugAssign, scope: Scope, function: Function | None) -> None:
         self._targets(scope, node.target, node, None)

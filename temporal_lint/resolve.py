@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import ast
 import builtins
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from temporal_lint import sdk
-from temporal_lint.facts import LOOPS, Binding, Class, Function, Module, Scope, ordinal
+from temporal_lint.facts import LOOPS, Binding, Class, Function, Module, Scope, decorator_target, last_name, ordinal
+from temporal_lint.known import ENTERED_SELF, LITERALS, METHODS, RETURNS, STUBS, normal
 
 Find = Callable[[str, str], "str | None"]
 
 _BUILTINS = frozenset(dir(builtins))
+_BUILTIN_TYPES = frozenset(name for name in _BUILTINS if isinstance(getattr(builtins, name), type))
 # No sane chain of aliases, re-exports and attribute types is deeper; a cycle of modules ends here.
 _MAX_DEPTH = 60
 
@@ -37,6 +39,13 @@ class Variable:
 
 
 Symbol = Function | Class | Module | External | Variable
+
+
+def label(symbol: Symbol | None) -> str:
+    """The dotted name of a function or of something external, as the configuration writes it; "" of anything else."""
+    if isinstance(symbol, External):
+        return symbol.dotted
+    return symbol.label if isinstance(symbol, Function) else ""
 
 
 @dataclass(frozen=True)
@@ -70,101 +79,6 @@ def union(types: Iterable[Type | None]) -> Type | None:
 
 NONE = Type("builtins.NoneType")
 _COMPARED = Type("builtins.bool")
-# typing's deprecated aliases and typing_extensions name the same things
-_SAME = {
-    "typing.List": "builtins.list", "typing.Dict": "builtins.dict", "typing.Set": "builtins.set",
-    "typing.FrozenSet": "builtins.frozenset", "typing.Tuple": "builtins.tuple", "typing.Type": "builtins.type",
-    "typing.Text": "builtins.str", "typing.Deque": "collections.deque", "typing.DefaultDict": "collections.defaultdict",
-    "typing.OrderedDict": "collections.OrderedDict", "types.NoneType": "builtins.NoneType",
-    "types.UnionType": "typing.Union", "asyncio.locks.Lock": "asyncio.Lock", "collections.abc.Set": "typing.AbstractSet",
-}  # fmt: skip
-_ABSTRACT = frozenset(
-    "Sequence MutableSequence Mapping MutableMapping Iterable Iterator Generator AsyncIterable AsyncIterator AsyncGenerator "
-    "Awaitable Coroutine Callable Collection Container Hashable Sized Reversible KeysView ItemsView ValuesView MutableSet "
-    "ByteString Buffer".split()
-)
-
-
-def normal(dotted: str) -> str:
-    """One dotted name for each type, however it was imported."""
-    if dotted.startswith("typing_extensions."):
-        dotted = "typing." + dotted.removeprefix("typing_extensions.")
-    head, _, last = dotted.rpartition(".")
-    if head == "typing" and last in _ABSTRACT:
-        dotted = f"collections.abc.{last}"
-    return _SAME.get(dotted, dotted)
-
-
-# What the calls below return; the classes of the standard library return an instance of themselves.
-_RETURNS = {
-    "builtins.open": "io.IOBase", "io.open": "io.IOBase", "builtins.iter": "collections.abc.Iterator",
-    "builtins.input": "builtins.str", "builtins.repr": "builtins.str", "builtins.len": "builtins.int",
-    "builtins.sorted": "builtins.list", "builtins.id": "builtins.int", "builtins.hash": "builtins.int",
-    "builtins.hex": "builtins.str", "builtins.ord": "builtins.int", "builtins.chr": "builtins.str",
-    "builtins.isinstance": "builtins.bool", "builtins.any": "builtins.bool", "builtins.all": "builtins.bool",
-    "builtins.format": "builtins.str", "builtins.callable": "builtins.bool", "builtins.issubclass": "builtins.bool",
-    "builtins.hasattr": "builtins.bool", "builtins.ascii": "builtins.str", "builtins.bin": "builtins.str",
-    "json.dumps": "builtins.str", "time.time": "builtins.float", "time.monotonic": "builtins.float",
-    "uuid.uuid1": "uuid.UUID", "uuid.uuid3": "uuid.UUID", "uuid.uuid4": "uuid.UUID", "uuid.uuid5": "uuid.UUID",
-    "uuid.uuid7": "uuid.UUID", "datetime.datetime.now": "datetime.datetime", "datetime.datetime.utcnow": "datetime.datetime",
-    "datetime.datetime.fromisoformat": "datetime.datetime", "datetime.datetime.fromtimestamp": "datetime.datetime",
-    "datetime.datetime.strptime": "datetime.datetime", "datetime.datetime.combine": "datetime.datetime",
-    "datetime.datetime": "datetime.datetime", "datetime.date": "datetime.date", "datetime.time": "datetime.time",
-    "datetime.timedelta": "datetime.timedelta", "datetime.date.today": "datetime.date", "datetime.date.fromisoformat": "datetime.date",
-    "re.compile": "re.Pattern", "os.getenv": "", "pathlib.Path.cwd": "pathlib.Path", "pathlib.Path.home": "pathlib.Path",
-    "sqlite3.connect": "sqlite3.Connection", "psycopg.connect": "psycopg.Connection", "psycopg2.connect": "psycopg2.extensions.connection",
-    "socket.create_connection": "socket.socket", "logging.getLogger": "logging.Logger",
-    "asyncio.create_task": "asyncio.Task", "asyncio.ensure_future": "asyncio.Future", "asyncio.get_event_loop": "asyncio.AbstractEventLoop",
-    "asyncio.get_running_loop": "asyncio.AbstractEventLoop", "asyncio.new_event_loop": "asyncio.AbstractEventLoop",
-    "threading.Lock": "threading.Lock", "threading.RLock": "threading.RLock", "threading.current_thread": "threading.Thread",
-    "tempfile.NamedTemporaryFile": "io.IOBase", "tempfile.TemporaryFile": "io.IOBase", "tempfile.mkdtemp": "builtins.str",
-    "multiprocessing.Lock": "multiprocessing.Lock", "subprocess.run": "subprocess.CompletedProcess",
-    "pandas.read_csv": "pandas.DataFrame", "pandas.read_parquet": "pandas.DataFrame", "pandas.read_sql": "pandas.DataFrame",
-    "pandas.read_json": "pandas.DataFrame", "pandas.read_excel": "pandas.DataFrame", "pandas.concat": "",
-    "numpy.array": "numpy.ndarray", "numpy.zeros": "numpy.ndarray", "numpy.ones": "numpy.ndarray", "numpy.arange": "numpy.ndarray",
-    "sqlalchemy.create_engine": "sqlalchemy.Engine", "builtins.memoryview": "builtins.memoryview",
-    "functools.partial": "functools.partial", "builtins.super": "", "builtins.type": "", "builtins.getattr": "",
-    "builtins.abs": "", "builtins.max": "", "builtins.min": "", "builtins.sum": "", "builtins.round": "", "builtins.pow": "",
-    "builtins.next": "", "builtins.eval": "", "builtins.exec": "builtins.NoneType", "builtins.print": "builtins.NoneType",
-    "builtins.vars": "builtins.dict", "builtins.dir": "builtins.list", "builtins.globals": "builtins.dict",
-    "builtins.locals": "builtins.dict", "builtins.divmod": "builtins.tuple", "builtins.__import__": "", "builtins.compile": "",
-    "builtins.breakpoint": "", "builtins.setattr": "builtins.NoneType", "builtins.delattr": "builtins.NoneType",
-    "builtins.aiter": "", "builtins.anext": "", "builtins.oct": "builtins.str",
-}  # fmt: skip
-
-# Methods of certain types whose result is certain too: enough for the usual chains before an activity call.
-_METHODS = {
-    ("builtins.str", "encode"): "builtins.bytes", ("builtins.bytes", "decode"): "builtins.str",
-    ("datetime.datetime", "isoformat"): "builtins.str", ("datetime.date", "isoformat"): "builtins.str",
-    ("datetime.datetime", "date"): "datetime.date", ("datetime.datetime", "time"): "datetime.time",
-    ("datetime.datetime", "timestamp"): "builtins.float", ("datetime.datetime", "strftime"): "builtins.str",
-    ("datetime.timedelta", "total_seconds"): "builtins.float", ("datetime.datetime", "replace"): "datetime.datetime",
-    ("datetime.datetime", "astimezone"): "datetime.datetime",
-    ("pathlib.Path", "read_text"): "builtins.str", ("pathlib.Path", "read_bytes"): "builtins.bytes",
-    ("pathlib.Path", "as_posix"): "builtins.str", ("pathlib.Path", "resolve"): "pathlib.Path",
-    ("pathlib.Path", "open"): "io.IOBase", ("pathlib.Path", "exists"): "builtins.bool",
-    ("builtins.dict", "keys"): "collections.abc.KeysView", ("builtins.dict", "values"): "collections.abc.ValuesView",
-    ("builtins.dict", "items"): "collections.abc.ItemsView",
-    ("sqlite3.Connection", "cursor"): "sqlite3.Cursor", ("sqlite3.Connection", "execute"): "sqlite3.Cursor",
-    ("psycopg.Connection", "cursor"): "psycopg.Cursor", ("psycopg2.extensions.connection", "cursor"): "psycopg2.extensions.cursor",
-    ("collections.abc.Iterator", "__next__"): "",
-}  # fmt: skip
-_STR_TO_STR = frozenset(
-    "capitalize casefold center expandtabs format join ljust lower lstrip replace rjust rstrip strip swapcase title "
-    "translate upper zfill removeprefix removesuffix".split()
-)
-# the legacy SDK's factories: a stub has the methods of the interface it is made for
-_STUBS = frozenset(["new_activity_stub", "new_workflow_stub", "new_workflow_stub_from_workflow_id"])
-_ENTERED_SELF = frozenset(
-    [
-        "io.IOBase",
-        "socket.socket",
-        "sqlite3.Connection",
-        "psycopg.Connection",
-        "concurrent.futures.ThreadPoolExecutor",
-        "zipfile.ZipFile",
-    ]
-)
 
 
 class Resolver:
@@ -281,10 +195,10 @@ class Resolver:
             return module.function_of.get(binding.node)
         if binding.kind == "class":
             return module.class_of.get(binding.node)
-        if binding.kind == "assign" and binding.value is not None and not binding.entered:
-            if isinstance(binding.value, (ast.Name, ast.Attribute)):
-                found = self.resolve(binding.value, binding.scope)
-                return found if isinstance(found, (Function, Class, Module, External)) else None
+        is_alias = binding.kind == "assign" and isinstance(binding.value, (ast.Name, ast.Attribute))
+        if is_alias and binding.value is not None and not binding.entered:
+            found = self.resolve(binding.value, binding.scope)
+            return found if isinstance(found, (Function, Class, Module, External)) else None
         return None
 
     def lookup(self, dotted: str, importer: Module) -> Symbol | None:
@@ -454,7 +368,7 @@ class Resolver:
         return found
 
     def _infer(self, expression: ast.expr, scope: Scope) -> Type | None:
-        simple = _LITERALS.get(type(expression))
+        simple = LITERALS.get(type(expression))
         if simple is not None:
             return Type(simple)
         if isinstance(expression, ast.Constant):
@@ -543,7 +457,7 @@ class Resolver:
             return found if found is not None and (annotated is None or found != NONE) else annotated
         if binding.kind == "unpack" and binding.value is not None and binding.index is not None:
             found = self.infer(binding.value, binding.scope)
-            if found and found.name == "builtins.tuple" and binding.index < len(found.args) and ... not in found.args:
+            if found and found.name == "builtins.tuple" and binding.index < len(found.args):
                 return found.args[binding.index]
             return None
         if binding.kind == "assign":
@@ -580,7 +494,7 @@ class Resolver:
                         return manager
                     return self.returns(method)
             return None
-        return manager if manager.name in _ENTERED_SELF else None
+        return manager if manager.name in ENTERED_SELF else None
 
     def returns(self, function: Function) -> Type | None:
         """What calling `function` gives once awaited: its annotation, else what all its returns agree on."""
@@ -593,7 +507,7 @@ class Resolver:
         return union(self.infer(each, function.scope) if each is not None else NONE for each in function.returned)
 
     def _returned(self, call: ast.Call, scope: Scope) -> Type | None:
-        if isinstance(call.func, ast.Attribute) and call.func.attr in _STUBS and call.args:
+        if isinstance(call.func, ast.Attribute) and call.func.attr in STUBS and call.args:
             interface = self.resolve(call.args[0], scope)
             return Type(interface.dotted, cls=interface) if isinstance(interface, Class) else None
         symbol = self.resolve(call.func, scope)
@@ -603,17 +517,14 @@ class Resolver:
             if symbol is None:
                 return self._method_result(call, scope)
         if isinstance(symbol, Class):
-            if any(base in ("typing.TypedDict",) for base in self.ancestors(symbol)[1]):
+            if self.is_subclass(symbol, "typing.TypedDict"):
                 return Type("builtins.dict")
             return Type(symbol.dotted, cls=symbol)
         if isinstance(symbol, Function):
             if symbol.yields:
-                wraps = any("contextmanager" in ast.dump(each) for each in symbol.node.decorator_list)
-                return (
-                    None
-                    if wraps or symbol.node.decorator_list
-                    else Type("types.AsyncGeneratorType" if symbol.is_async else "types.GeneratorType")
-                )
+                if symbol.node.decorator_list:
+                    return None
+                return Type("types.AsyncGeneratorType" if symbol.is_async else "types.GeneratorType")
             if any(not _keeps_function(each) for each in symbol.node.decorator_list):
                 return None
             result = self.returns(symbol)
@@ -623,8 +534,8 @@ class Resolver:
         return None
 
     def _external_call(self, dotted: str, call: ast.Call, scope: Scope) -> Type | None:
-        if dotted in _RETURNS:
-            return Type(_RETURNS[dotted]) if _RETURNS[dotted] else None
+        if dotted in RETURNS:
+            return Type(RETURNS[dotted])
         if dotted.startswith("temporalio."):
             if sdk.class_info(dotted) is not None:
                 return Type(sdk.canonical(dotted))
@@ -635,7 +546,8 @@ class Resolver:
             return self.annotation(call.args[0], scope)
         head, _, last = dotted.rpartition(".")
         if head == "builtins":
-            return Type(dotted) if isinstance(getattr(builtins, last, None), type) else None
+            # `super()` and `type(x)` give what the place and the argument say
+            return Type(dotted) if last not in ("super", "type") and last in _BUILTIN_TYPES else None
         # an external name in class case, called, gives an instance of itself; whether that means anything is
         # for the tables of known types to say
         return Type(dotted) if last[:1].isupper() else None
@@ -646,9 +558,7 @@ class Resolver:
         base = self.infer(call.func.value, scope)
         if base is None:
             return None
-        if base.name == "builtins.str" and call.func.attr in _STR_TO_STR:
-            return base
-        known = _METHODS.get((base.name, call.func.attr))
+        known = METHODS.get(base.name, {}).get(call.func.attr)
         return Type(known) if known else None
 
     @staticmethod
@@ -773,15 +683,6 @@ class Resolver:
         return Type(base.name, tuple(self.annotation(each, scope, depth + 1) for each in arguments), base.cls)
 
 
-_LITERALS: dict[type[ast.expr], str] = {
-    ast.JoinedStr: "builtins.str",
-    ast.Lambda: "types.LambdaType",
-    ast.GeneratorExp: "types.GeneratorType",
-    ast.Dict: "builtins.dict",
-    ast.DictComp: "builtins.dict",
-}
-
-
 def _sdk_type(annotation: str | None) -> Type | None:
     """The type behind a printed annotation of the SDK, its arguments dropped; None for Any, unions and unknown."""
     name = (annotation or "").split("[", 1)[0]
@@ -792,30 +693,21 @@ def _sdk_type(annotation: str | None) -> Type | None:
     return Type(f"builtins.{name}") if name in ("str", "int", "float", "bool", "bytes") else None
 
 
+# by the last part of their name
+_KEEPS_FUNCTION = frozenset(
+    ("staticmethod", "classmethod", "defn", "abstractmethod", "override", "final", "wraps", "lru_cache", "cache")
+)
+
+
 def _keeps_function(decorator: ast.expr) -> bool:
     """Whether a decorator is known to hand back something that is called the same way."""
-    name = decorator.func if isinstance(decorator, ast.Call) else decorator
-    last = name.attr if isinstance(name, ast.Attribute) else name.id if isinstance(name, ast.Name) else ""
-    return last in (
-        "staticmethod",
-        "classmethod",
-        "defn",
-        "abstractmethod",
-        "override",
-        "final",
-        "wraps",
-        "lru_cache",
-        "cache",
-    )
+    return last_name(decorator_target(decorator)) in _KEEPS_FUNCTION
 
 
 def _is_overload(binding: Binding) -> bool:
     if not isinstance(binding.node, (ast.FunctionDef, ast.AsyncFunctionDef)):
         return False
-    return any(
-        (each.id if isinstance(each, ast.Name) else each.attr if isinstance(each, ast.Attribute) else "") == "overload"
-        for each in binding.node.decorator_list
-    )
+    return any(last_name(each) == "overload" for each in binding.node.decorator_list)
 
 
 def _same(first: Symbol, second: Symbol | None) -> bool:
@@ -866,13 +758,3 @@ def _runs_before(block: ast.stmt, parent: ast.AST | None, statement: ast.stmt, a
             # the use must lie in the same list of statements: `else` does not follow `if`
             return any(each is statement or each in around for each in siblings)
     return False
-
-
-def walk_expressions(expression: ast.expr) -> Iterator[ast.AST]:
-    """Every node under an expression that is evaluated with it: not the bodies of lambdas."""
-    stack: list[ast.AST] = [expression]
-    while stack:
-        node = stack.pop()
-        yield node
-        if not isinstance(node, ast.Lambda):
-            stack.extend(ast.iter_child_nodes(node))

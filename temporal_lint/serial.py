@@ -21,8 +21,9 @@ from typing import Literal
 
 from temporal_lint.converters import Converter
 from temporal_lint.facts import COMPREHENSIONS, Binding, Class, Function, Module, Scope
+from temporal_lint.known import normal
 from temporal_lint.project import Project
-from temporal_lint.resolve import External, Symbol, Type, Variable, normal
+from temporal_lint.resolve import External, Symbol, Type, Variable
 
 _TABLE = Path(__file__).parent / "data" / "serialization.json"
 
@@ -71,7 +72,9 @@ class _Field:
     required: bool = True
 
 
-_Kind = Literal["plain", "dataclass", "model", "root", "text", "enum", "flag", "typed-dict", "named-tuple", "other", "unknown"]
+_Kind = Literal[
+    "plain", "dataclass", "model", "root", "text", "enum", "flag", "typed-dict", "named-tuple", "other", "unknown"
+]  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -238,9 +241,8 @@ class Serial:
             if self._changes_later(binding):
                 return self._typed(self.resolver.binding_type(binding), place, declared=True)
             return self._value(binding.value, binding.scope, place, depth + 1)
-        if binding.kind == "parameter" and binding.value is not None:
-            if isinstance(binding.value, ast.Constant) and binding.value.value is None:
-                return None
+        if binding.kind == "parameter" and isinstance(binding.value, ast.Constant) and binding.value.value is None:
+            return None
         return self._typed(self.resolver.binding_type(binding), place, declared=True)
 
     def _changes_later(self, binding: Binding) -> bool:
@@ -294,9 +296,9 @@ class Serial:
     def _made(self, cls: Class, call: ast.Call, scope: Scope, place: Place, depth: int) -> Refusal | None:
         """What is refused of the object that a constructor call makes."""
         shape = self.shape(cls)
-        open_call = any(isinstance(each, ast.Starred) for each in call.args) or any(k.arg is None for k in call.keywords)
-        has_init = isinstance(self.resolver.class_member(cls, "__init__"), Function)
-        if shape.kind not in ("dataclass", "named-tuple", "typed-dict") or self.converter == "json" or open_call or has_init:
+        told = shape.kind in ("dataclass", "named-tuple", "typed-dict") and self.converter != "json"
+        splat = any(isinstance(each, ast.Starred) for each in call.args) or any(k.arg is None for k in call.keywords)
+        if not told or splat or isinstance(self.resolver.class_member(cls, "__init__"), Function):
             return self._instance(cls, place, exact=True)
         inner: Place = "field" if shape.kind == "dataclass" else _within(place)
         takers = [each for each in shape.fields if each.in_init]
@@ -367,11 +369,10 @@ class Serial:
             or (shape.validates and self.converter in ("pydantic", "either"))
         ):
             return None
-        kind = "an instance of the class" if shape.kind in ("dataclass", "model", "root") else "an instance of the plain class"
-        base = "builtins.BaseException" if shape.base in ("builtins.BaseException", "builtins.Exception") else ""
-        if base:
+        if shape.base == "builtins.BaseException":
             return self._refuse(f"an exception, `{cls.name}`", _EXCEPTION)
-        return self._refuse(f"{kind} `{cls.name}`", _PLAIN if not plain_json else _LEGACY)
+        what = "class" if shape.kind in ("dataclass", "model", "root") else "plain class"
+        return self._refuse(f"an instance of the {what} `{cls.name}`", _LEGACY if plain_json else _PLAIN)
 
     def _of_fields(self, shape: _Shape, place: Place, step: str) -> Refusal | None:
         for each in shape.fields:
@@ -445,7 +446,8 @@ class Serial:
     def _type_variable(self, expression: ast.expr) -> Refusal | None:
         if self.converter != "default":
             return None
-        return Refusal("", f"the type variable `{ast.unparse(expression)}`", "Annotate with the concrete type that is sent.")
+        what = f"the type variable `{ast.unparse(expression)}`"
+        return self._refuse(what, "Annotate with the concrete type that is sent.")
 
     def _is_type_variable(self, expression: ast.expr, scope: Scope) -> bool:
         if not isinstance(expression, (ast.Name, ast.Attribute)):
@@ -496,9 +498,9 @@ class Serial:
                 return self._decoded_fields(shape, depth)
             finally:
                 self._busy.discard((cls, "decoded"))
-        if shape.kind == "other" and shape.base not in (_EXACT if default else _NO_SCHEMA if self.converter == "pydantic" else ()):
-            if _letter(shape.base, self.converter, None) != "r":
-                return None
+        strangers = {"default": _EXACT, "pydantic": _NO_SCHEMA}.get(self.converter, frozenset[str]())
+        if shape.kind == "other" and shape.base not in strangers and _letter(shape.base, self.converter, None) != "r":
+            return None
         accepted = (shape.decodes and self.converter != "pydantic") or (shape.validates and not default)
         return None if accepted else self._refuse(f"the class `{cls.name}`", _PLAIN)
 
@@ -543,7 +545,8 @@ class Serial:
             encodes=bool(open_names or names & {"__iter__", "dict"}),
             decodes=shape.decodes or bool(names & {"__iter__", "parse_obj"}),
             validates=any(name.startswith(("__pydantic", "__get_pydantic")) for name in names) or bool(open_names),
-            open="typing.Protocol" in bases or any(_is_abstract(method) for each in order for method in each.methods.values()),
+            open="typing.Protocol" in bases
+            or any(_is_abstract(each) for one in order for each in one.methods.values()),
         )
 
     def _kind(self, cls: Class, order: list[Class], bases: list[str], decorators: set[str]) -> _Shape:
@@ -604,7 +607,8 @@ class Serial:
                 options = {each.arg: each.value for each in value.keywords} if isinstance(value, ast.Call) else {}
                 init = options.get("init")
                 in_init = not (isinstance(init, ast.Constant) and init.value is False)
-                found[statement.target.id] = _Field(statement.target.id, statement.annotation, cls.scope, value, in_init)
+                name = statement.target.id
+                found[name] = _Field(name, statement.annotation, cls.scope, value, in_init)
         return tuple(found.values())
 
     def _outer_annotation(self, annotation: ast.expr, scope: Scope) -> str:
@@ -621,10 +625,11 @@ class Serial:
             for keyword in each.node.keywords
             if keyword.arg == "total" and not (isinstance(keyword.value, ast.Constant) and keyword.value.value is True)
         }
-        return tuple(
-            replace(each, required=not (each.scope.cls in partial or self._outer_annotation(each.annotation, each.scope) == "typing.NotRequired"))
-            for each in self._fields(order)
-        )
+        fields = self._fields(order)
+        optional = {
+            each for each in fields if self._outer_annotation(each.annotation, each.scope) == "typing.NotRequired"
+        }
+        return tuple(replace(each, required=each not in optional and each.scope.cls not in partial) for each in fields)
 
     def _model(self, order: list[Class]) -> _Shape:
         """A pydantic model: unknown where it has a say in how it is written."""
@@ -635,7 +640,8 @@ class Serial:
                     for each in method.node.decorator_list
                 ):
                     return _Shape("unknown")
-            if any("use_enum_values" in ast.dump(each) for each in cls.node.body if not isinstance(each, ast.AnnAssign)):
+            settings = [each for each in cls.node.body if not isinstance(each, ast.AnnAssign)]
+            if any("use_enum_values" in ast.dump(each) for each in settings):
                 return _Shape("unknown")
         fields = [
             each
@@ -741,11 +747,9 @@ def _called(factory: ast.expr) -> ast.Call:
 @cache
 def _attributes_stored(module: Module) -> frozenset[str]:
     """The names whose attributes a module assigns: `order` of `order.lock = None`."""
-    return frozenset(
-        node.value.id
-        for node in module.parents
-        if isinstance(node, ast.Attribute) and isinstance(node.ctx, (ast.Store, ast.Del)) and isinstance(node.value, ast.Name)
-    )
+    attributes = [each for each in module.parents if isinstance(each, ast.Attribute)]
+    owners = [each.value for each in attributes if not isinstance(each.ctx, ast.Load)]
+    return frozenset(each.id for each in owners if isinstance(each, ast.Name))
 
 
 def _short(key: ast.expr) -> str:
@@ -793,23 +797,30 @@ _FUNCTION = "Send data, such as a name that the receiver maps to the function."
 _COROUTINE = "Await it first and send the result."
 
 _DRAINED = dict.fromkeys(
-    ["io.IOBase", "io.RawIOBase", "io.BufferedIOBase", "io.TextIOBase", "io.TextIOWrapper", "io.BufferedReader", "io.BytesIO",
-     "io.StringIO", "typing.IO", "typing.TextIO", "typing.BinaryIO"],
+    (
+        "io.IOBase", "io.RawIOBase", "io.BufferedIOBase", "io.TextIOBase", "io.TextIOWrapper", "io.BufferedReader",
+        "io.BytesIO", "io.StringIO", "typing.IO", "typing.TextIO", "typing.BinaryIO",
+    ),
     _FILE,
 )  # fmt: skip
 _ADVICE = {
     **_DRAINED,
     **dict.fromkeys(
-        ["types.FunctionType", "types.LambdaType", "types.MethodType", "types.BuiltinFunctionType", "functools.partial",
-         "collections.abc.Callable", "builtins.type", "types.ModuleType", "operator.itemgetter", "operator.attrgetter"],
+        (
+            "types.FunctionType", "types.LambdaType", "types.MethodType", "types.BuiltinFunctionType",
+            "functools.partial", "collections.abc.Callable", "builtins.type", "types.ModuleType",
+            "operator.itemgetter", "operator.attrgetter",
+        ),
         _FUNCTION,
     ),
     **dict.fromkeys(
-        ["types.CoroutineType", "collections.abc.Coroutine", "collections.abc.Awaitable", "asyncio.Future", "asyncio.Task",
-         "temporalio.workflow.ActivityHandle"],
+        (
+            "types.CoroutineType", "collections.abc.Coroutine", "collections.abc.Awaitable", "asyncio.Future",
+            "asyncio.Task", "temporalio.workflow.ActivityHandle",
+        ),
         _COROUTINE,
     ),
-    **dict.fromkeys(["types.GeneratorType", "types.AsyncGeneratorType"], _GENERATOR),
+    **dict.fromkeys(("types.GeneratorType", "types.AsyncGeneratorType"), _GENERATOR),
     "builtins.BaseException": _EXCEPTION,
     "builtins.object": "Name the type that is sent, such as a dataclass, or `Any`.",
     "types.SimpleNamespace": _PLAIN,
@@ -839,13 +850,11 @@ _VALUES = {
 _MAKES = {
     "asyncpg.create_pool": "asyncpg.Pool",
     "boto3.client": "botocore.client.BaseClient",
-    "copy_context": "contextvars.Context",
     "httpx.get": "httpx.Response",
     "httpx.post": "httpx.Response",
     "numpy.random.default_rng": "numpy.random.Generator",
     "numpy.asarray": "numpy.ndarray",
     "os.stat": "os.stat_result",
-    "re.match": "",
     "redis.from_url": "redis.Redis",
     "redis.Redis.from_url": "redis.Redis",
     "redis.asyncio.from_url": "redis.asyncio.Redis",
@@ -858,28 +867,38 @@ _MAKES = {
 }
 _COLLECTS = frozenset(f"builtins.{name}" for name in ("list", "tuple", "set", "frozenset", "sorted"))
 _MAPPINGS = frozenset(
-    ["builtins.dict", "collections.abc.Mapping", "collections.abc.MutableMapping", "collections.defaultdict",
-     "collections.OrderedDict"]
+    (
+        "builtins.dict", "collections.abc.Mapping", "collections.abc.MutableMapping", "collections.defaultdict",
+        "collections.OrderedDict",
+    )
 )  # fmt: skip
 _ITERABLES = frozenset(
-    ["builtins.list", "builtins.set", "builtins.frozenset", "collections.deque", "typing.AbstractSet"]
-    + [f"collections.abc.{name}" for name in ("Sequence", "MutableSequence", "Iterable", "Collection", "MutableSet", "Iterator", "Generator")]
+    (
+        "builtins.list", "builtins.set", "builtins.frozenset", "collections.deque", "typing.AbstractSet",
+        "collections.abc.Sequence", "collections.abc.MutableSequence", "collections.abc.Iterable",
+        "collections.abc.Collection", "collections.abc.MutableSet", "collections.abc.Iterator",
+        "collections.abc.Generator",
+    )
 )  # fmt: skip
 
 # Bases that add nothing a converter looks at.
-_NEUTRAL = frozenset(["builtins.object", "typing.Generic", "typing.Protocol", "abc.ABC"])
-# Bases of which every heir is something else.
-_WIDE = frozenset(["builtins.object", "builtins.type", "collections.abc.Callable", "collections.abc.Awaitable"])
-# Types that the default converter knows by identity, and is no iterable: their heirs are strangers to it.
-_EXACT = frozenset(["builtins.int", "builtins.float", "datetime.datetime"])
-# Types whose heirs pydantic makes no schema for.
-_NO_SCHEMA = frozenset(f"builtins.{name}" for name in ("int", "float", "str", "bytes", "list", "dict", "set", "frozenset"))
-_DATACLASSES = frozenset(["dataclasses.dataclass", "pydantic.dataclasses.dataclass"])
+_NEUTRAL = frozenset(("builtins.object", "typing.Generic", "typing.Protocol", "abc.ABC"))
+# Bases whose heirs may be anything.
+_WIDE = frozenset(("builtins.object", "builtins.type", "collections.abc.Callable", "collections.abc.Awaitable"))
+# Types that the default converter knows by identity and that are no iterables: their heirs are strangers to it.
+_EXACT = frozenset(("builtins.int", "builtins.float", "datetime.datetime"))
+# Types for whose heirs pydantic makes no schema.
+_NO_SCHEMA = frozenset(
+    f"builtins.{name}" for name in ("int", "float", "str", "bytes", "list", "dict", "set", "frozenset")
+)
+_DATACLASSES = frozenset(("dataclasses.dataclass", "pydantic.dataclasses.dataclass"))
 _DECORATORS = _DATACLASSES | {
-    "attr.s", "attr.attrs", "attr.define", "attr.frozen", "attr.mutable", "attr.dataclass", "attrs.define", "attrs.frozen",
-    "attrs.mutable", "functools.total_ordering", "typing.final", "typing_extensions.final", "typing.runtime_checkable",
-    "typing_extensions.runtime_checkable", "enum.unique", "temporalio.workflow.defn",
+    "attr.s", "attr.attrs", "attr.define", "attr.frozen", "attr.mutable", "attr.dataclass", "attrs.define",
+    "attrs.frozen", "attrs.mutable", "functools.total_ordering", "typing.final", "typing_extensions.final",
+    "typing.runtime_checkable", "typing_extensions.runtime_checkable", "enum.unique", "temporalio.workflow.defn",
 }  # fmt: skip
-_MODELS = frozenset(["pydantic.BaseModel", "pydantic.main.BaseModel"])
-_ROOTS = frozenset(["pydantic.RootModel"])
-_ROOT_VALUES = frozenset(f"builtins.{name}" for name in ("list", "tuple", "set", "frozenset", "str", "int", "float", "bool"))
+_MODELS = frozenset(("pydantic.BaseModel", "pydantic.main.BaseModel"))
+_ROOTS = frozenset(("pydantic.RootModel",))
+_ROOT_VALUES = frozenset(
+    f"builtins.{name}" for name in ("list", "tuple", "set", "frozenset", "str", "int", "float", "bool")
+)

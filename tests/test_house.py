@@ -17,13 +17,15 @@ PACKAGE = Path(temporal_lint.__file__).parent
 # Each module imports only from lines above its own; a rule never imports a rule.
 LAYERS = (
     ("temporal_lint", "source", "config", "sql", "sdk"),
-    ("tree", "graph", "rule"),
+    ("tree", "graph", "rule", "known"),
     ("spans", "facts"),
     ("edits", "resolve"),
-    ("values",),
+    ("values", "expected"),
+    ("definitions", "sdkcall"),
+    ("calls",),
     ("project",),
     ("decorators", "converters"),
-    ("serial",),
+    ("serial", "sizes"),
     ("contracts",),
     ("rules.*",),
     ("rules",),

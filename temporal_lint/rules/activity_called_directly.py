@@ -70,7 +70,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from temporal_lint.facts import Call, Function
-from temporal_lint.project import Project, Step, is_test_path
+from temporal_lint.project import Project, Step
 from temporal_lint.rule import Finding, Severity, rule
 
 
@@ -78,7 +78,7 @@ from temporal_lint.rule import Finding, Severity, rule
 def activity_called_directly(call: Call, project: Project) -> Iterator[Finding]:
     """Report the call, with the calls that lead from the workflow to it."""
     caller = call.function
-    if caller is None or caller not in project.workflow_code or is_test_path(call.module):
+    if caller is None or caller not in project.workflow_code or call.module.is_test:
         return
     callee = project.resolver.resolve(call.node.func, call.scope)
     activity = project.activity_of.get(callee) if isinstance(callee, Function) else None

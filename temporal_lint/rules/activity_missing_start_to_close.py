@@ -51,7 +51,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from temporal_lint.project import SdkCall, is_test_path
+from temporal_lint.project import SdkCall
 from temporal_lint.rule import Finding, Severity, rule
 from temporal_lint.values import UNKNOWN
 
@@ -62,7 +62,7 @@ _BUDGET = "schedule_to_close_timeout"
 @rule("TMP102", Severity.WARNING)
 def activity_missing_start_to_close(call: SdkCall) -> Iterator[Finding]:
     """Report an activity call whose only bound is the budget of all attempts."""
-    if call.family != "activity" or is_test_path(call.module) or not _has_budget_only(call) or _is_tried_once(call):
+    if call.family != "activity" or call.module.is_test or not _has_budget_only(call) or _is_tried_once(call):
         return
     if call.inner is not None and _has_budget_only(call.inner):
         return

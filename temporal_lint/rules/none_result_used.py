@@ -64,7 +64,7 @@ import ast
 from collections.abc import Iterator
 
 from temporal_lint.facts import Scope
-from temporal_lint.project import SdkCall, is_test_path
+from temporal_lint.project import SdkCall
 from temporal_lint.resolve import reaching
 from temporal_lint.rule import Finding, Severity, rule
 
@@ -102,7 +102,7 @@ def _decides(value: ast.AST, call: SdkCall) -> tuple[str, Severity] | None:
     if isinstance(parent, ast.BoolOp):
         return _decides(parent, call) if not isinstance(parents.get(parent), ast.BoolOp) else None
     if isinstance(parent, ast.Compare):
-        in_assertion = isinstance(parents.get(parent), ast.Assert) and is_test_path(call.module)
+        in_assertion = isinstance(parents.get(parent), ast.Assert) and call.module.is_test
         return None if in_assertion else ("is compared", Severity.ERROR)
     if isinstance(parent, (ast.Attribute, ast.Subscript)) and parent.value is value:
         return "is looked into", Severity.ERROR

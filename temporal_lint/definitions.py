@@ -302,12 +302,12 @@ class Definitions:
             if not isinstance(bound.expression, (ast.Name, ast.Attribute)):
                 break
             symbol = self.resolver.resolve(bound.expression, bound.scope)
-            if not isinstance(symbol, Variable) or len(symbol.bindings) != 1:
+            if not isinstance(symbol, Variable) or symbol.assigned is None:
                 break
-            binding = symbol.bindings[0]
-            if binding.kind != "assign" or binding.value is None or binding.entered or self.values.is_mutated(binding):
+            value, binding = symbol.assigned
+            if self.values.is_mutated(binding):
                 break
-            bound = Bound(binding.value, binding.scope, False)
+            bound = Bound(value, binding.scope, False)
         return bound
 
     def elements(self, bound: Bound) -> tuple[Bound, ...] | None:

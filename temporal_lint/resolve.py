@@ -10,12 +10,14 @@ import ast
 import builtins
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from temporal_lint import sdk
 from temporal_lint.facts import LOOPS, Binding, Class, Function, Module, Scope, decorator_target, last_name, ordinal
 from temporal_lint.known import ENTERED_SELF, LITERALS, METHODS, RETURNS, STUBS, normal
 
 Find = Callable[[str, str], "str | None"]
+T = TypeVar("T")
 
 _BUILTINS = frozenset(dir(builtins))
 _BUILTIN_TYPES = frozenset(name for name in _BUILTINS if isinstance(getattr(builtins, name), type))
@@ -36,6 +38,15 @@ class Variable:
 
     bindings: tuple[Binding, ...]
     owner: Class | None = None
+
+    @property
+    def assigned(self) -> tuple[ast.expr, Binding] | None:
+        """The value and the binding of a name that one plain assignment binds and nothing else; None of any other."""
+        if len(self.bindings) != 1:
+            return None
+        binding = self.bindings[0]
+        plain = binding.kind == "assign" and binding.value is not None and not binding.entered
+        return (binding.value, binding) if plain and binding.value is not None else None
 
 
 Symbol = Function | Class | Module | External | Variable
@@ -102,19 +113,30 @@ class Resolver:
         """What `expression`, evaluated in `scope`, stands for; None where that is not certain."""
         if expression in self._symbols:
             return self._symbols[expression]
-        key = (expression, "symbol")
+        return self._ask("symbol", self._symbols, self._resolve, expression, scope)
+
+    def _ask(
+        self,
+        question: str,
+        answers: dict[ast.AST, T],
+        find: Callable[[ast.expr, Scope], T],
+        expression: ast.expr,
+        scope: Scope,
+    ) -> T | None:
+        """The answer of `find`, kept unless a cycle or the depth cut the search short; None in a cycle."""
+        key = (expression, question)
         if key in self._active or len(self._active) > _MAX_DEPTH:
             self._cuts += 1
             return None
         cuts = self._cuts
         self._active.add(key)
         try:
-            symbol = self._resolve(expression, scope)
+            found = find(expression, scope)
         finally:
             self._active.discard(key)
         if self._cuts == cuts or not self._active:
-            self._symbols[expression] = symbol
-        return symbol
+            answers[expression] = found
+        return found
 
     def dotted(self, expression: ast.expr, scope: Scope) -> str | None:
         """The dotted name of the external thing that `expression` stands for, under its canonical name."""
@@ -353,19 +375,7 @@ class Resolver:
         """The type of the value of `expression` in `scope`; None where it is not certain."""
         if expression in self._types:
             return self._types[expression]
-        key = (expression, "type")
-        if key in self._active or len(self._active) > _MAX_DEPTH:
-            self._cuts += 1
-            return None
-        cuts = self._cuts
-        self._active.add(key)
-        try:
-            found = self._infer(expression, scope)
-        finally:
-            self._active.discard(key)
-        if self._cuts == cuts or not self._active:
-            self._types[expression] = found
-        return found
+        return self._ask("type", self._types, self._infer, expression, scope)
 
     def _infer(self, expression: ast.expr, scope: Scope) -> Type | None:
         simple = LITERALS.get(type(expression))

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from temporal_lint.facts import Binding, Class, Function, Scope
+from temporal_lint.facts import Binding, Class, Function, Module, Scope, last_name
 from temporal_lint.resolve import External, Resolver, Variable
 from temporal_lint.sql import HOLE
 
@@ -79,11 +79,17 @@ _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "builtins.sum": sum,
 }
 _PURE_METHODS = frozenset(
-    "encode decode format join lower upper strip lstrip rstrip replace zfill ljust rjust center title total_seconds "
-    "splitlines split removeprefix removesuffix keys values items copy".split()
+    [
+        *("encode", "decode", "format", "join", "lower", "upper", "strip", "lstrip", "rstrip", "replace", "zfill"),
+        *("ljust", "rjust", "center", "title", "split", "splitlines", "removeprefix", "removesuffix"),
+        *("keys", "values", "items", "copy", "total_seconds"),
+    ]
 )
 _MUTATORS = frozenset(
-    "update setdefault pop popitem clear append extend insert remove sort reverse add discard".split()
+    [
+        *("update", "setdefault", "pop", "popitem", "clear", "append", "extend", "insert", "remove", "sort", "reverse"),
+        *("add", "discard"),
+    ]
 )
 
 
@@ -92,6 +98,7 @@ class Values:
 
     def __init__(self, resolver: Resolver) -> None:
         self.resolver = resolver
+        self._mutated: dict[Module, set[str]] = {}
 
     def constant(self, expression: ast.expr, scope: Scope, depth: int = 0) -> Any:
         """The Python value of `expression` (numbers, text, bytes, containers, timedelta), or UNKNOWN."""
@@ -121,11 +128,6 @@ class Values:
             return self._comprehension(expression, scope, depth)
         return UNKNOWN
 
-    def duration(self, expression: ast.expr, scope: Scope) -> timedelta | None:
-        """The length of time that `expression` is certain to be, or None."""
-        value = self.constant(expression, scope)
-        return value if isinstance(value, timedelta) else None
-
     def is_none(self, expression: ast.expr, scope: Scope) -> bool:
         """Whether `expression` is certain to be None."""
         return self.constant(expression, scope) is None
@@ -134,51 +136,42 @@ class Values:
         symbol = self.resolver.resolve(expression, scope)
         if isinstance(symbol, External):
             return {"math.inf": math.inf, "datetime.timedelta.max": timedelta.max}.get(symbol.dotted, UNKNOWN)
-        if not isinstance(symbol, Variable) or len(symbol.bindings) != 1:
+        if not isinstance(symbol, Variable) or symbol.assigned is None:
             return UNKNOWN
         if symbol.owner is not None and self.resolver.is_enum(symbol.owner) and isinstance(expression, ast.Attribute):
             # a member of an enumeration is worth its value only through `.value`, or where it is a str or an int
-            if expression.attr not in ("value", "_value_") and not self._is_plain_enum(symbol.owner):
+            plain = self.resolver.is_subclass(
+                symbol.owner, "enum.StrEnum", "enum.IntEnum", "builtins.str", "builtins.int"
+            )
+            if not plain and expression.attr not in ("value", "_value_"):
                 return UNKNOWN
-        return self.binding(symbol.bindings[0], depth)
-
-    def _is_plain_enum(self, cls: Class) -> bool:
-        return self.resolver.is_subclass(cls, "enum.StrEnum", "enum.IntEnum", "builtins.str", "builtins.int")
-
-    def binding(self, binding: Binding, depth: int = 0) -> Any:
-        """The constant a name is bound to by an assignment that nothing changes afterwards, or UNKNOWN."""
-        if binding.kind != "assign" or binding.value is None or binding.entered:
+        value, binding = symbol.assigned
+        held = self.constant(value, binding.scope, depth + 1)
+        if isinstance(held, (list, dict, set)) and self.is_mutated(binding):
             return UNKNOWN
-        value = self.constant(binding.value, binding.scope, depth + 1)
-        if isinstance(value, (list, dict, set)) and self.is_mutated(binding):
-            return UNKNOWN
-        return value
+        return held
 
     def is_mutated(self, binding: Binding) -> bool:
         """Whether the container behind a binding is changed in place, as far as its own module shows."""
-        return any(name in self._mutations(binding) for name in _target_names(binding))
+        names = {last_name(each) for each in _targets(binding.node)} - {""}
+        return not names.isdisjoint(self._mutations(binding.scope.module))
 
-    def _mutations(self, binding: Binding) -> set[str]:
-        module = binding.scope.module
-        cache: set[str] | None = self._mutated.get(module.name)
-        if cache is None:
-            cache = set()
-            for call in module.calls:
-                func = call.node.func
-                if isinstance(func, ast.Attribute) and func.attr in _MUTATORS:
-                    cache.update(_last(func.value))
+    def _mutations(self, module: Module) -> set[str]:
+        """The last parts of the names that a module changes in place."""
+        names = self._mutated.get(module)
+        if names is None:
+            changed = [
+                call.node.func.value
+                for call in module.calls
+                if isinstance(call.node.func, ast.Attribute) and call.node.func.attr in _MUTATORS
+            ]
             for node in module.parents:
                 if isinstance(node, ast.Subscript) and isinstance(node.ctx, (ast.Store, ast.Del)):
-                    cache.update(_last(node.value))
+                    changed.append(node.value)
                 elif isinstance(node, ast.AugAssign):
-                    cache.update(_last(node.target))
-            self._mutated[module.name] = cache
-        return cache
-
-    @property
-    def _mutated(self) -> dict[str, set[str]]:
-        found: dict[str, set[str]] = self.__dict__.setdefault("_mutated_names", {})
-        return found
+                    changed.append(node.target)
+            names = self._mutated[module] = {last_name(each) for each in changed}
+        return names
 
     def _unary(self, expression: ast.UnaryOp, scope: Scope, depth: int) -> Any:
         value = self.constant(expression.operand, scope, depth + 1)
@@ -258,9 +251,6 @@ class Values:
             if value is UNKNOWN or keyword.arg is None:
                 return UNKNOWN
             named[keyword.arg] = value
-        if len(positional) == 1 and isinstance(positional[0], int) and not isinstance(positional[0], bool):
-            if self.resolver.dotted(expression.func, scope) == "builtins.bytes" and positional[0] > _MAX_LENGTH:
-                return UNKNOWN
         function = _FUNCTIONS.get(self.resolver.dotted(expression.func, scope) or "")
         if function is None and isinstance(expression.func, ast.Attribute) and expression.func.attr in _PURE_METHODS:
             receiver = self.constant(expression.func.value, scope, depth + 1)
@@ -318,10 +308,9 @@ class Values:
             return self._text_call(expression, scope, depth)
         if isinstance(expression, (ast.Name, ast.Attribute)):
             symbol = self.resolver.resolve(expression, scope)
-            if isinstance(symbol, Variable) and len(symbol.bindings) == 1:
-                binding = symbol.bindings[0]
-                if binding.kind == "assign" and binding.value is not None and not binding.entered:
-                    return self.text(binding.value, binding.scope, depth + 1)
+            if isinstance(symbol, Variable) and symbol.assigned is not None:
+                value, binding = symbol.assigned
+                return self.text(value, binding.scope, depth + 1)
         return None
 
     def _part(self, part: ast.expr, scope: Scope, depth: int) -> str:
@@ -398,11 +387,10 @@ class Values:
             return self._call_keys(expression, scope, depth)
         if isinstance(expression, (ast.Name, ast.Attribute)):
             symbol = self.resolver.resolve(expression, scope)
-            if isinstance(symbol, Variable) and len(symbol.bindings) == 1:
-                binding = symbol.bindings[0]
-                if binding.kind == "assign" and binding.value is not None and not binding.entered:
-                    found = self.keys(binding.value, binding.scope, depth + 1)
-                    return Keys(found.entries, found.complete and not self.is_mutated(binding))
+            if isinstance(symbol, Variable) and symbol.assigned is not None:
+                value, binding = symbol.assigned
+                found = self.keys(value, binding.scope, depth + 1)
+                return Keys(found.entries, found.complete and not self.is_mutated(binding))
         return nothing
 
     def _display_keys(self, expression: ast.Dict, scope: Scope, depth: int) -> Keys:
@@ -452,22 +440,10 @@ def _either(first: Keys, second: Keys) -> Keys:
     return Keys(common, same and first.complete and second.complete)
 
 
-def _target_names(binding: Binding) -> list[str]:
-    node = binding.node
-    targets = (
-        node.targets
-        if isinstance(node, ast.Assign)
-        else [node.target]
-        if isinstance(node, (ast.AnnAssign, ast.NamedExpr))
-        else []
-    )
-    return [name for target in targets for name in _last(target)]
-
-
-def _last(target: ast.expr) -> list[str]:
-    if isinstance(target, ast.Name):
-        return [target.id]
-    return [target.attr] if isinstance(target, ast.Attribute) else []
+def _targets(node: ast.AST) -> list[ast.expr]:
+    if isinstance(node, ast.Assign):
+        return node.targets
+    return [node.target] if isinstance(node, (ast.AnnAssign, ast.NamedExpr)) else []
 
 
 def _too_big(left: Any, right: Any, operation: ast.operator) -> bool:

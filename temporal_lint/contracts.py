@@ -40,11 +40,16 @@ def contract(function: Function, project: Project) -> Contract | None:
         failure = "the attempt fails after its work is done, and the retry does it again"
         return Contract(f"the activity `{_name(function)}`", parameters, True, failure, serial)
     if legacy and activity is None:
-        return Contract(f"`{_name(function)}`", parameters, True, "the workflow task fails and is retried for ever", serial)
+        failure = "the workflow task fails and is retried for ever"
+        return Contract(f"the workflow method `{_name(function)}`", parameters, True, failure, serial)
     handlers = project.handlers_of.get(function, [])
     if not handlers or handlers[0].dynamic or handlers[0].kind == "validator":
         return None
     kind = handlers[0].kind
+    workflow = handlers[0].workflow
+    if kind in ("run", "init") and workflow is not None and workflow.name is None:
+        # a dynamic workflow takes raw values; of a computed name nothing is certain
+        return None
     owner = function.cls.name if function.cls is not None else function.name
     label = f"the workflow `{owner}`" if kind in ("run", "init") else f"the {kind} `{_name(function)}`"
     failure = "the workflow task fails and is retried for ever" if kind == "run" else "the caller gets an error"

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from temporal_lint.facts import Class, Function, Module, Parameter, Scope
+from temporal_lint.expected import tolerates
+from temporal_lint.facts import Class, Function, Module, Parameter, Scope, dotted_name
 from temporal_lint.project import Project, SdkCall, is_test_path
 from temporal_lint.resolve import External, Variable
 from temporal_lint.values import Bound
@@ -49,7 +50,7 @@ _PYDANTIC_MODULES = (
 )
 # Parts of a DataConverter that change neither what is refused nor how it is written.
 _NEUTRAL = frozenset(["payload_codec", "failure_converter_class", "payload_limits", "external_storage"])
-_RAISES = ("pytest.raises", "unittest.TestCase.assertRaises")
+_RAISES = ("raises", "assertRaises", "assertRaisesRegex")
 
 
 @dataclass(frozen=True)
@@ -327,19 +328,12 @@ def _label(call: SdkCall, index: int, count: int, parameter: Parameter | None) -
     return "The argument" if count == 1 else f"Argument {index + 1}"
 
 
-def expected_to_fail(module: Module, node: ast.AST, project: Project) -> bool:
-    """Whether `node` stands in a block that a test expects to raise."""
+def expected_to_fail(module: Module, node: ast.AST) -> bool:
+    """Whether a test expects the code around `node` to raise, or a handler names the error that encoding raises."""
     for each in module.ancestors(node):
         if isinstance(each, (ast.With, ast.AsyncWith)):
             for item in each.items:
                 manager = item.context_expr
-                if isinstance(manager, ast.Call) and _raises(manager, module, project):
+                if isinstance(manager, ast.Call) and (dotted_name(manager.func) or "").endswith(_RAISES):
                     return True
-    return False
-
-
-def _raises(manager: ast.Call, module: Module, project: Project) -> bool:
-    if isinstance(manager.func, ast.Attribute) and manager.func.attr in ("assertRaises", "assertRaisesRegex"):
-        return True
-    call = next((each for each in module.calls if each.node is manager), None)
-    return call is not None and project.resolver.dotted(manager.func, call.scope) in _RAISES
+    return tolerates(module, node, "TypeError")

@@ -218,6 +218,8 @@ class Serial:
             return _all_refused([self._binding(each, place, depth) for each in symbol.bindings])
         if isinstance(symbol, External):
             return self._external(expression, symbol.dotted, scope, place)
+        if isinstance(symbol, Function) and symbol in self.project.handlers_of:
+            return self._typed(Type("types.FunctionType", symbol=symbol), place)
         return self._typed(self.resolver.infer(expression, scope), place, declared=True)
 
     def _external(self, expression: ast.expr, dotted: str, scope: Scope, place: Place) -> Refusal | None:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from temporal_lint.converters import Converter
 from temporal_lint.facts import Class, Scope
 from temporal_lint.project import Project
+from temporal_lint.resolve import Variable
 from temporal_lint.sql import HOLE
-from temporal_lint.values import UNKNOWN, Bound
+from temporal_lint.values import UNKNOWN
 
 _MAX_DEPTH = 30
 # Functions that give as many bytes as they are told.
@@ -72,11 +73,12 @@ class Sizes:
         if value is not UNKNOWN:
             return self._constant(value)
         if isinstance(expression, (ast.Name, ast.Attribute)):
-            bound = self.project.followed(Bound(expression, scope))
-            return self._part(bound.expression, bound.scope, depth + 1) if bound.expression is not expression else _ANYTHING
+            return self._named(expression, scope, depth)
         if isinstance(expression, (ast.List, ast.Tuple, ast.Set)):
-            elements = [each for each in expression.elts if not isinstance(each, ast.Starred)]
-            return _container([self._part(each, scope, depth + 1) for each in elements], len(elements) == len(expression.elts))
+            parts = [
+                self._part(each, scope, depth + 1) for each in expression.elts if not isinstance(each, ast.Starred)
+            ]
+            return _container(parts, len(parts) == len(expression.elts))
         if isinstance(expression, ast.Dict):
             return self._entries(expression.keys, expression.values, scope, depth)
         if isinstance(expression, ast.BinOp):
@@ -84,13 +86,22 @@ class Sizes:
         if isinstance(expression, (ast.ListComp, ast.GeneratorExp, ast.DictComp)):
             return self._comprehension(expression, scope, depth)
         if isinstance(expression, ast.IfExp):
-            both = [self._part(each, scope, depth + 1) for each in (expression.body, expression.orelse)]
-            smaller = min(both, key=lambda part: part.size)
-            return _Part(smaller.size, False, smaller.raw)
+            return _smallest([self._part(each, scope, depth + 1) for each in (expression.body, expression.orelse)])
         if isinstance(expression, ast.Call):
             return self._call(expression, scope, depth)
         text = self.values.text(expression, scope)
         return _Part(self._text(text.replace(HOLE, "")), False) if text is not None else _ANYTHING
+
+    def _named(self, expression: ast.Name | ast.Attribute, scope: Scope, depth: int) -> _Part:
+        symbol = self.resolver.resolve(expression, scope)
+        if not isinstance(symbol, Variable):
+            return _ANYTHING
+        parts: list[_Part] = []
+        for binding in symbol.bindings:
+            if binding.kind != "assign" or binding.value is None or binding.entered or self.values.is_mutated(binding):
+                return _ANYTHING
+            parts.append(self._part(binding.value, binding.scope, depth + 1))
+        return _smallest(parts)
 
     def _constant(self, value: Any) -> _Part:
         if isinstance(value, (bytes, bytearray)):
@@ -131,9 +142,7 @@ class Sizes:
         except UnicodeDecodeError:
             return None
 
-    def _entries(
-        self, keys: Iterable[ast.expr | None], values: Iterable[ast.expr], scope: Scope, depth: int
-    ) -> _Part:
+    def _entries(self, keys: Iterable[ast.expr | None], values: Iterable[ast.expr], scope: Scope, depth: int) -> _Part:
         parts: list[_Part] = []
         complete = True
         for key, value in zip(keys, values, strict=True):
@@ -168,7 +177,8 @@ class Sizes:
 
     def _kind(self, expression: ast.expr, scope: Scope) -> str:
         found = self.resolver.infer(expression, scope)
-        return found.name if found is not None and found.name in ("builtins.str", "builtins.bytes", "builtins.list") else ""
+        name = found.name if found is not None else ""
+        return name if name in ("builtins.str", "builtins.bytes", "builtins.list") else ""
 
     @staticmethod
     def _joined(parts: list[_Part], kind: str) -> _Part:
@@ -192,7 +202,9 @@ class Sizes:
         size = 2 + inner + (max(count - 1, 0) if separated and not empty else 0)
         return _Part(size, part.exact, part.raw * count if part.raw is not None else None, part.raw_exact)
 
-    def _comprehension(self, expression: ast.ListComp | ast.GeneratorExp | ast.DictComp, scope: Scope, depth: int) -> _Part:
+    def _comprehension(
+        self, expression: ast.ListComp | ast.GeneratorExp | ast.DictComp, scope: Scope, depth: int
+    ) -> _Part:
         generator = expression.generators[0]
         if len(expression.generators) != 1 or generator.ifs:
             return _ANYTHING
@@ -224,10 +236,9 @@ class Sizes:
                 return _Part(size, False, count if dotted != "builtins.bytearray" else None, True)
         if dotted in _COLLECTS and len(call.args) == 1 and not call.keywords:
             return self._part(call.args[0], scope, depth + 1)
-        if dotted == "builtins.dict" and not call.args:
-            if all(each.arg is not None for each in call.keywords):
-                names: list[ast.expr | None] = [ast.Constant(each.arg) for each in call.keywords]
-                return self._entries(names, [each.value for each in call.keywords], scope, depth)
+        if dotted == "builtins.dict" and not call.args and all(each.arg is not None for each in call.keywords):
+            names: list[ast.expr | None] = [ast.Constant(each.arg) for each in call.keywords]
+            return self._entries(names, [each.value for each in call.keywords], scope, depth)
         if isinstance(call.func, ast.Attribute) and call.func.attr == "encode":
             text = self._part(call.func.value, scope, depth + 1)
             if self._kind(call.func.value, scope) == "builtins.str" and text is not _ANYTHING:
@@ -240,9 +251,8 @@ class Sizes:
     def _constructed(self, cls: Class, call: ast.Call, scope: Scope, depth: int) -> _Part:
         """A dataclass or a model with what its constructor is given."""
         held: list[_Part] = []
-        names = [
-            each.target.id for each in cls.node.body if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name)
-        ]
+        targets = [each.target for each in cls.node.body if isinstance(each, ast.AnnAssign)]
+        names = [each.id for each in targets if isinstance(each, ast.Name)]
         if any(isinstance(each, ast.Starred) for each in call.args) or not names:
             return _ANYTHING
         given = dict(zip(names, call.args, strict=False)) if len(self.resolver.ancestors(cls)[0]) == 1 else {}
@@ -255,6 +265,12 @@ class Sizes:
 def _container(parts: list[_Part], complete: bool) -> _Part:
     size = 2 + sum(part.size for part in parts) + max(len(parts) - 1, 0)
     return _Part(size, complete and all(part.exact for part in parts))
+
+
+def _smallest(parts: list[_Part]) -> _Part:
+    """What is certain of one of several values."""
+    least = min(parts, key=lambda part: part.size if part.raw is None else part.raw)
+    return least if len(parts) == 1 else replace(least, exact=False, raw_exact=False)
 
 
 def _is_target(element: ast.expr, target: ast.expr) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import importlib.util
 import json
@@ -14,22 +15,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-
-for needed in ("attr", "numpy", "pandas", "pydantic", "temporalio"):
-    pytest.importorskip(needed)
-if sys.version_info < (3, 11):
-    pytest.skip("the rows use enum.StrEnum", allow_module_level=True)
-
 import temporalio.common
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.converter import DataConverter, PayloadConverter
-
 from hypothesis import given
 from hypothesis import strategies as st
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import DataConverter, PayloadConverter
 
 from temporal_lint.rule import Severity
 from temporal_lint.sizes import Sizes, _range_size
 from tests.support import findings, project
+
+pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="the rows use enum.StrEnum")
 
 DATA = Path(__file__).parent / "data"
 Column = Literal["default", "pydantic"]
@@ -201,8 +197,8 @@ def reported(code: str, body: str, column: Column) -> dict[str, Severity]:
     text = (DATA / "payload_kinds.py").read_text(encoding="utf-8")
     found: dict[str, Severity] = {}
     for rule, finding in findings(text + HEAD.format(converter=CONVERTERS[column]) + body, code):
-        functions = [each.name for each in finding.module.ancestors(finding.node) if hasattr(each, "args") and hasattr(each, "name")]
-        found.setdefault(functions[-1], finding.severity or rule.severity)
+        functions = [each for each in finding.module.ancestors(finding.node) if isinstance(each, ast.AsyncFunctionDef)]
+        found.setdefault(functions[-1].name, finding.severity or rule.severity)
     return found
 
 

@@ -1,4 +1,4 @@
-'''A value that the data converter cannot turn into a payload.
+"""A value that the data converter cannot turn into a payload.
 
 ## What
 Reports a value sent to an activity, a child workflow, a new run, a signal, query or update, as a heartbeat detail or in
@@ -113,7 +113,7 @@ class Prices:
     async def run(self) -> None:
         await workflow.execute_activity("store", Decimal("1.10"), start_to_close_timeout=timedelta(seconds=10))
 ```
-'''
+"""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def argument_not_serializable(call: SdkCall, project: Project) -> Iterator[Findi
     judge = Serial(project, converter)
     for each in sent(call):
         refusal = judge.value(each.bound.expression, each.bound.scope)
-        if refusal is None or expected_to_fail(call.module, call.node, project):
+        if refusal is None or expected_to_fail(call.module, call.node):
             continue
         node = each.bound.expression if each.bound.here else call.node
         verb = "holds" if refusal.path else "is"

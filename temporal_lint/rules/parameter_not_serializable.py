@@ -1,4 +1,4 @@
-'''A parameter whose type the data converter cannot carry.
+"""A parameter whose type the data converter cannot carry.
 
 ## What
 Reports a parameter of an activity, of `run`, of a signal, query or update handler, or of `__init__` with
@@ -92,7 +92,7 @@ async def other(price: Price, then: Callable[[], None] = print) -> None: ...
 
 def helper(then: Callable[[], None]) -> None: ...
 ```
-'''
+"""
 
 from __future__ import annotations
 

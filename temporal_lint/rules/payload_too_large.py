@@ -1,14 +1,15 @@
-'''A constant that is too large for a payload.
+"""A constant that is too large for a payload.
 
 ## What
-Measures the values sent to activities, child workflows, signals, queries and updates, as heartbeat details or in a memo,
-where they are literals or can be computed: `"x" * 3_000_000`, `bytes(300_000)`, module constants, containers, constructor
-calls. Each is measured as the data converter would write it. An error above the server's 2 MiB, a warning above
-`max-payload-bytes`; where a payload codec may compress it, a warning in any case.
+Measures the values sent to activities, child workflows, signals, queries and updates, as heartbeat details or in a
+memo, where they are literals or can be computed: `"x" * 3_000_000`, `bytes(300_000)`, module constants, containers,
+constructor calls. Each is measured as the data converter would write it. An error above the server's 2 MiB, a warning
+above `max-payload-bytes`; where a payload codec may compress it, a warning in any case. Silent where the client's
+converter has an external storage.
 
 ## Why
-Every payload is stored in the workflow's history and sent again on each replay. The server refuses one above 2 MiB: in a
-workflow, the task fails and is retried for ever.
+Every payload is stored in the workflow's history and sent again on each replay. The server refuses one above 2 MiB: in
+a workflow, the task fails and is retried for ever.
 
 ## Invalid
 ```python
@@ -30,7 +31,8 @@ class Labels:
     async def run(self, order: str) -> None:
         timeout = timedelta(seconds=10)
         await workflow.execute_activity("print", BLANK, start_to_close_timeout=timeout)  # expect
-        await workflow.execute_activity("print", {"id": order, "image": "x" * 250_000}, start_to_close_timeout=timeout)  # expect
+        label = {"id": order, "image": "x" * 250_000}
+        await workflow.execute_activity("print", label, start_to_close_timeout=timeout)  # expect
         await workflow.execute_activity("sum", [0] * 500_000, start_to_close_timeout=timeout)  # expect
 ```
 
@@ -53,7 +55,7 @@ class Labels:
 
 ## Options
 `max-payload-bytes`: the size above which a payload is reported.
-'''
+"""
 
 from __future__ import annotations
 
@@ -80,13 +82,15 @@ def payload_too_large(call: SdkCall, project: Project) -> Iterator[Finding]:
     sizes = Sizes(project, converter)
     for each in sent(call):
         size = sizes.measure(each.bound.expression, each.bound.scope)
-        if size is None or size.bytes <= min(limit, _REFUSED) or expected_to_fail(call.module, call.node, project):
+        if size is None or size.bytes <= min(limit, _REFUSED) or expected_to_fail(call.module, call.node):
             continue
-        refused = size.bytes > _REFUSED and converter != "custom" and not converters.has_part("payload_codec", call.module)
+        refused = (
+            size.bytes > _REFUSED and converter != "custom" and not converters.has_part("payload_codec", call.module)
+        )
         why = (
             "more than the 2 MiB that the server takes, so the call can never succeed"
             if refused
-            else f"more than the advised {_readable(limit)}, and is stored in the history and sent again on each replay"
+            else f"more than the advised {_readable(limit)}, stored in the history and sent again on each replay"
         )
         yield Finding(
             call.module,

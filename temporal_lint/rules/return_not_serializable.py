@@ -1,10 +1,10 @@
-'''A result whose type the data converter cannot carry.
+"""A result whose type the data converter cannot carry.
 
 ## What
 Reports the return annotation of an activity, of `run`, or of a query or update handler that is certain to fit nothing
 that the SDK's converter can encode and decode; where the annotation says nothing wrong, each returned value that is
-certain to be refused: a lock, a connection, a plain object, an exception, with the default converter also a `Decimal`, a
-`date`, a `Path` or a plain `Enum`.
+certain to be refused: a lock, a connection, a plain object, an exception, with the default converter also a
+`Decimal`, a `date`, a `Path` or a plain `Enum`. As a warning: a generator or an open file, which encoding uses up.
 
 ## Why
 The work is done, then encoding its result fails. An activity is retried and does its work again; a workflow task is
@@ -76,16 +76,17 @@ async def price(name: str):
     amount = Decimal("1.10")
     return {"name": name, "amount": str(amount), "day": date.today().isoformat()}
 ```
-'''
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from temporal_lint.contracts import contract
+from temporal_lint.contracts import Contract, contract
 from temporal_lint.facts import Function
 from temporal_lint.project import Project
 from temporal_lint.rule import Finding, Severity, rule
+from temporal_lint.serial import Refusal
 
 
 @rule("TMP203", Severity.ERROR)
@@ -95,30 +96,26 @@ def return_not_serializable(function: Function, project: Project) -> Iterator[Fi
     if found is None or not found.returns or function.yields:
         return
     annotation = function.node.returns
+    # a function that gives nothing but None sends nothing that could be refused
     if annotation is not None and any(each is not None for each in function.returned):
         refusal = found.serial.annotation(annotation, function.outer)
         if refusal is not None:
-            verb = "holds" if refusal.path else "is"
+            consequence = f", which the data converter cannot carry: {found.failure}."
             yield Finding(
-                function.module,
-                annotation,
-                f"The result of {found.label} {verb} {refusal.phrase}, which the data converter cannot carry: {found.failure}.",
-                refusal.advice,
+                function.module, annotation, _said("The result of {}", found, refusal, consequence), refusal.advice
             )
             return
     for value in function.returned:
         refusal = found.serial.value(value, function.scope) if value is not None else None
-        if value is not None and refusal is not None:
-            verb = "holds" if refusal.path else "is"
-            tail = (
-                ": encoding it uses it up, and a list arrives in its place."
-                if refusal.drained
-                else f", which the data converter refuses: {found.failure}."
-            )
-            yield Finding(
-                function.module,
-                value,
-                f"What {found.label} returns {verb} {refusal.phrase}{tail}",
-                refusal.advice,
-                Severity.WARNING if refusal.drained else None,
-            )
+        if value is None or refusal is None:
+            continue
+        consequence = f", which the data converter refuses: {found.failure}."
+        if refusal.drained:
+            consequence = ": encoding it uses it up, and a list arrives in its place."
+        severity = Severity.WARNING if refusal.drained else Severity.ERROR
+        message = _said("What {} returns", found, refusal, consequence)
+        yield Finding(function.module, value, message, refusal.advice, severity)
+
+
+def _said(subject: str, found: Contract, refusal: Refusal, consequence: str) -> str:
+    return f"{subject.format(found.label)} {'holds' if refusal.path else 'is'} {refusal.phrase}{consequence}"

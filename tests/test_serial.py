@@ -1,0 +1,440 @@
+"""What is refused, through names, helpers and classes, under which converter; and what must stay silent."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support import findings
+
+HEAD = """
+import asyncio, threading, sqlite3, logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+from typing import Any, Generic, Optional, Protocol, TypedDict, TypeVar
+
+import attrs
+import pydantic
+import requests
+from outside import Thing, connect
+
+from temporalio import activity, workflow
+from temporalio.client import Client
+
+T = TypeVar("T")
+LOCK = threading.Lock()
+OPTIONS = {"lock": LOCK}
+
+class Plain:
+    def __init__(self, x: int = 1) -> None:
+        self.x = x
+
+class Colour(Enum):
+    RED = "red"
+
+@dataclass
+class Job:
+    name: str
+    lock: Any = None
+
+@dataclass
+class Price:
+    amount: Decimal
+
+@dataclass
+class Tree:
+    children: list["Tree"]
+
+@dataclass
+class Pair(Generic[T]):
+    left: T
+
+class Base:
+    pass
+
+@dataclass
+class Heir(Base):
+    x: int = 1
+
+class Source(Protocol):
+    name: str
+
+class Model(pydantic.BaseModel):
+    amount: Decimal
+
+class Exact(pydantic.BaseModel):
+    amount: Decimal
+    @pydantic.field_serializer("amount")
+    def text(self, value: Decimal) -> str:
+        return str(value)
+
+class Foreign(Thing):
+    pass
+
+class Sized:
+    def __iter__(self):
+        return iter([1])
+
+@attrs.define
+class Attrs:
+    x: int
+
+def make_lock():
+    return threading.Lock()
+
+def make_job():
+    job = Job("a", make_lock())
+    return {"job": job}
+
+def numbers() -> Iterator[int]:
+    yield 1
+
+async def fetch() -> Plain:
+    return Plain()
+"""
+
+REFUSED = {
+    "LOCK": "threading.Lock",
+    "OPTIONS": '`["lock"]`',
+    "make_lock()": "threading.Lock",
+    "make_job()": '`["job"].lock`',
+    "[1, (2, {3: Plain()})]": "`[1][1][3]`",
+    "[Plain() for _ in range(3)]": "`[*]`",
+    "{name: Plain() for name in names}": "`[*]`",
+    "{Colour.RED: 1}": "dict key",
+    "{1: 'a', 'b': 2}": "several types",
+    "Job(name='a', lock=lambda: 1)": "`.lock`",
+    "Job('a', (x for x in names))": "generator",
+    "Price(unknown)": "decimal.Decimal",
+    "Model(amount=1)": "decimal.Decimal",
+    "Plain() if flag else LOCK": "Plain",
+    "self.plain": "Plain",
+    "self.plain.method": "",
+    "fetch()": "coroutine",
+    "await fetch()": "Plain",
+    "declared": "sqlite3.Connection",
+    "asyncio.create_task(fetch())": "asyncio.Task",
+    "workflow.execute_activity(take, 1)": "coroutine",
+    "workflow.logger": "Logger",
+    "logging.getLogger(__name__)": "Logger",
+    "threading": "module",
+    "Plain": "a class",
+    "print": "function",
+    "self.run": "function",
+    "caught": "exception",
+    "ValueError('x')": "exception",
+    "dict(lock=LOCK)": '`["lock"]`',
+    "open('x', 'w')": "writing",
+    "object()": "object()",
+    "Attrs(1)": "Attrs",
+    "Decimal(1)": "Decimal",
+    "date.today()": "date",
+    "timedelta(seconds=1)": "timedelta",
+    "datetime.now().date()": "date",
+    "Path('x') / 'y'": "",
+    "(made := Plain())": "Plain",
+    "3j": "complex",
+    "...": "...",
+    "[*[LOCK]]": "threading.Lock",
+    "branched": "Plain",
+    "requests.Session()": "requests.Session",
+}
+# A miss that is known: nothing is said of what operators and unknown attributes give.
+MISSED = {"self.plain.method", "Path('x') / 'y'"}
+
+CARRIED = (
+    "unknown",
+    "str(caught)",
+    "[1, 2.5, None, True, b'x', {1, 2}, (3,)]",
+    "datetime.now()",
+    "Job('a')",
+    "Tree([Tree([])])",
+    "Heir()",
+    "base",
+    "source",
+    "optional",
+    "Exact(amount=1)",
+    "Foreign()",
+    "Thing()",
+    "connect()",
+    "Sized()",
+    "Plain().x",
+    "LOCK or unknown",
+    "Plain() if flag else None",
+    "changed",
+    "Colour.RED.value",
+    "[colour.value for colour in Colour]",
+    "list(Colour)[0].name",
+    "emptied",
+    "reset",
+    "default_none",
+    "requests.get('x').json()",
+    "workflow.info().workflow_id",
+    "Pair(1)",
+    "rebound",
+)
+
+BODY = """
+@activity.defn
+async def take(value): ...
+
+@workflow.defn
+class Flow:
+    def __init__(self) -> None:
+        self.plain = Plain()
+
+    @workflow.run
+    async def run(self, unknown, names, flag, declared: sqlite3.Connection, base: Base, source: Source,
+                  optional: Optional[Path], default_none: Path = None) -> None:
+        changed = Plain()
+        changed = changed.x
+        emptied = {"lock": LOCK}
+        emptied.pop("lock")
+        reset = Job("a", LOCK)
+        reset.lock = None
+        if flag:
+            branched = Plain()
+        else:
+            branched = LOCK
+        rebound = Plain()
+        if flag:
+            rebound = 1
+        try:
+            pass
+        except Exception as caught:
+            await workflow.execute_activity(take, EXPRESSION, start_to_close_timeout=timedelta(seconds=1))
+"""
+
+
+def messages(expression: str, body: str = BODY, code: str = "TMP201") -> list[str]:
+    """What is said of an expression that is sent."""
+    return [finding.message for _, finding in findings(HEAD + body.replace("EXPRESSION", expression), code)]
+
+
+@pytest.mark.parametrize("expression", sorted(REFUSED))
+def test_refused(expression: str) -> None:
+    """The value is found, and named."""
+    found = messages(expression)
+    if expression in MISSED:
+        assert not found
+    else:
+        assert len(found) == 1
+        assert REFUSED[expression] in found[0]
+
+
+@pytest.mark.parametrize("expression", CARRIED)
+def test_carried(expression: str) -> None:
+    """Nothing is said of what may be carried."""
+    assert messages(expression) == []
+
+
+@pytest.mark.parametrize(
+    "expression", ["(x for x in names)", "numbers()", "open('x')", "map(str, names)", "zip(names)"]
+)
+def test_drained(expression: str) -> None:
+    """Iterators are encoded, once: a warning."""
+    ((_, finding),) = findings(HEAD + BODY.replace("EXPRESSION", expression), "TMP201")
+    assert finding.severity is not None and finding.severity.value == "warning"
+    assert "uses it up" in finding.message
+
+
+SENDS = (
+    "await workflow.start_child_workflow('Child', LOCK)",
+    "workflow.continue_as_new(LOCK)",
+    "workflow.continue_as_new(args=[1, LOCK])",
+    "await workflow.execute_child_workflow('Child', args=[1, *rest, LOCK])",
+    "await workflow.get_external_workflow_handle('id').signal('signal', LOCK)",
+    "await client.start_workflow('Flow', LOCK, id='a', task_queue='q')",
+    "await client.execute_workflow('Flow', id='a', task_queue='q', memo={'lock': LOCK})",
+    "await client.get_workflow_handle('a').query('query', LOCK)",
+    "await client.get_workflow_handle('a').execute_update('update', args=[LOCK])",
+    "await client.get_async_activity_handle(task_token=b'').complete(LOCK)",
+    "activity.heartbeat(1, LOCK)",
+    "workflow.upsert_memo({'lock': LOCK})",
+    "await call(take, LOCK)",
+)
+
+
+@pytest.mark.parametrize("statement", SENDS)
+def test_every_way_to_send(statement: str) -> None:
+    """Arguments, results, details and memos are payloads, through the project's wrapper too."""
+    body = f"""
+@activity.defn
+async def take(value): ...
+
+async def call(target, value):
+    return await workflow.execute_activity(target, value, start_to_close_timeout=timedelta(seconds=1))
+
+async def send(client: Client, rest):
+    {statement}
+"""
+    assert len(messages("", body)) == 1
+
+
+def test_expected_errors_are_silent() -> None:
+    """A test that wants the SDK's refusal is not told of it."""
+    body = """
+import pytest
+
+async def test(client: Client):
+    with pytest.raises(TypeError):
+        await client.start_workflow('Flow', LOCK, id='a', task_queue='q')
+    await client.start_workflow('Flow', 'x' * 300_000, id='a', task_queue='q')
+"""
+    assert messages("", body) == []
+    assert len(messages("", body, "TMP206")) == 1
+
+
+WORKFLOWS = """
+from datetime import timedelta
+from decimal import Decimal
+import threading
+from temporalio import workflow
+
+@workflow.defn
+class Flow:
+    @workflow.run
+    async def run(self) -> None:
+        timeout = timedelta(seconds=1)
+        await workflow.execute_activity("a", Decimal(1), start_to_close_timeout=timeout)
+        await workflow.execute_activity("a", threading.Lock(), start_to_close_timeout=timeout)
+"""
+CLIENT = """
+import dataclasses
+from temporalio.client import Client
+from temporalio.contrib.pydantic import PydanticPayloadConverter, pydantic_data_converter
+from temporalio.converter import DataConverter
+from outside import Codec, OwnPayloadConverter
+from workflows import Flow
+
+OPTIONS = {}
+
+async def main(given):
+    await Client.connect("localhost:7233"CONVERTER)
+"""
+BOTH, ONLY_LOCK, NOTHING = 2, 1, 0
+
+
+@pytest.mark.parametrize(
+    ("argument", "count"),
+    [
+        ("", BOTH),
+        (", data_converter=DataConverter.default", BOTH),
+        (", data_converter=DataConverter(payload_codec=Codec())", BOTH),
+        (", data_converter=dataclasses.replace(DataConverter.default, payload_codec=Codec())", BOTH),
+        (", data_converter=pydantic_data_converter", ONLY_LOCK),
+        (", data_converter=dataclasses.replace(pydantic_data_converter, payload_codec=Codec())", ONLY_LOCK),
+        (", data_converter=DataConverter(payload_converter_class=PydanticPayloadConverter)", ONLY_LOCK),
+        (", data_converter=DataConverter(payload_converter_class=OwnPayloadConverter)", NOTHING),
+        (", data_converter=given()", NOTHING),
+        (", **{'data_converter': OwnPayloadConverter}", NOTHING),
+        (", plugins=[given]", ONLY_LOCK),
+    ],
+)
+def test_the_project_chooses_the_converter(argument: str, count: int) -> None:
+    """The converter of the client whose worker runs the workflow decides."""
+    files = {"workflows.py": WORKFLOWS, "worker.py": CLIENT.replace("CONVERTER", argument)}
+    assert len(findings(files, "TMP201")) == count
+
+
+def test_two_applications_have_two_converters() -> None:
+    """A converter concerns the code that its client's module is connected with."""
+    files = {
+        "one/workflows.py": WORKFLOWS,
+        "one/worker.py": CLIENT.replace("workflows", "one.workflows").replace("CONVERTER", ", data_converter=given()"),
+        "two/workflows.py": WORKFLOWS,
+        "two/worker.py": CLIENT.replace("workflows", "two.workflows").replace("CONVERTER", ""),
+    }
+    assert [finding.module.name for _, finding in findings(files, "TMP201")] == ["two.workflows"] * 2
+
+
+def test_a_library_that_mentions_pydantic_is_judged_by_both() -> None:
+    """Without a client of its own, only what both converters refuse is certain."""
+    assert len(findings({"workflows.py": WORKFLOWS}, "TMP201")) == BOTH
+    mention = "from temporalio.contrib.pydantic import pydantic_data_converter\n"
+    assert len(findings({"workflows.py": mention + WORKFLOWS}, "TMP201")) == ONLY_LOCK
+
+
+LEGACY = """
+from dataclasses import dataclass
+from datetime import datetime
+from temporal.activity_method import activity_method
+from temporal.workflow import Workflow, workflow_method
+
+class Fancy(object):
+    def __init__(self, argument: int):
+        self.argument = argument
+
+@dataclass
+class Data:
+    x: int
+
+class Activities:
+    @activity_method(task_queue="q")
+    async def fancy(self, fancy: Fancy, data: Data, when: datetime, text: str) -> Fancy:
+        return Fancy(1)
+
+class Flow:
+    @workflow_method(task_queue="q")
+    async def run(self, fancy: Fancy) -> dict: ...
+
+class FlowImpl(Flow):
+    def __init__(self):
+        self.activities: Activities = Workflow.new_activity_stub(Activities)
+
+    async def run(self, fancy):
+        await self.activities.fancy({"a": Fancy(1)}, Data(1), datetime.now(), "x")
+"""
+
+
+def test_legacy_dialect() -> None:
+    """The legacy SDK writes what `json` knows, and nothing else."""
+    assert len(findings(LEGACY, "TMP202")) == 4
+    assert len(findings(LEGACY, "TMP203")) == 1
+    assert len(findings(LEGACY, "TMP201")) == 3
+
+
+CONTRACTS = """
+class Flow:
+    @workflow.init
+    def __init__(self, price: Price) -> None: ...
+    @workflow.run
+    async def run(self, price: Price) -> Pair[int]:
+        return Pair(1)
+    @workflow.signal
+    def told(self, on: Callable[[], None], tree: Tree, pair: Pair, anything: Any) -> None: ...
+    @workflow.query
+    def asked(self, source: Source | None, base: Base) -> Optional[Plain]: ...
+    @workflow.update
+    def changed(self, unknown: Foreign, color: Colour | str) -> Colour:
+        return Colour.RED
+    @changed.validator
+    def check(self, unknown: Foreign, color: Plain) -> None: ...
+
+@activity.defn
+def loose(on: Callable[[], None], *rest: Plain, plain: Plain) -> object:
+    return rest
+
+class Worker:
+    @activity.defn
+    async def method(self, key: "Plain", other: "list[Price]", last: Plain = Plain()) -> T:
+        return last.x
+
+    async def helper(self, plain: Plain) -> Plain: ...
+"""
+
+
+def test_contracts() -> None:
+    """Parameters and results of everything that Temporal calls."""
+    parameters = [finding.message.split("`")[1] for _, finding in findings(HEAD + CONTRACTS, "TMP202")]
+    assert parameters == ["price", "price", "on", "pair", "base", "on", "rest", "plain", "key", "other"]
+    results = [finding.message.split(" is ")[0] for _, finding in findings(HEAD + CONTRACTS, "TMP203")]
+    assert results == [
+        "The result of the workflow `Flow`",
+        "The result of the update `changed`",
+        "The result of the activity `loose`",
+        "The result of the activity `method`",
+    ]

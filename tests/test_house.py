@@ -24,7 +24,7 @@ LAYERS = (
     ("definitions", "sdkcall"),
     ("calls",),
     ("project",),
-    ("decorators", "converters"),
+    ("decorators", "converters", "queries"),
     ("serial", "sizes"),
     ("contracts",),
     ("rules.*",),

@@ -85,26 +85,14 @@ import ast
 import re
 from collections.abc import Iterator
 
-from temporal_lint.facts import Call, Function, Module, Parameter, ordinal
+from temporal_lint.facts import Call, Function
 from temporal_lint.project import Project, Step
+from temporal_lint.queries import Queries, is_prepared
 from temporal_lint.rule import Finding, Severity, rule
-from temporal_lint.sql import plain_inserts, same_table, tables_written
+from temporal_lint.sql import plain_inserts
 
-_EXECUTES = frozenset(
-    "execute executemany executescript execute_async execute_many exec_driver_sql execute_query execute_sql copy_expert "
-    "query run_query raw fetch fetchrow fetchval fetch_all fetch_one fetch_val fetchone fetchall scalar scalars copy".split()
-)
-_TEXT_KEYWORDS = ("query", "sql", "statement", "operation", "stmt", "command")
-_DRIVERS = {
-    "asyncpg": "postgres", "psycopg": "postgres", "psycopg2": "postgres", "pg8000": "postgres", "aiopg": "postgres",
-    "sqlite3": "sqlite", "aiosqlite": "sqlite", "pymysql": "mysql", "MySQLdb": "mysql", "aiomysql": "mysql",
-    "mysql": "mysql", "clickhouse_connect": "clickhouse", "clickhouse_driver": "clickhouse", "asynch": "clickhouse",
-    "pyodbc": "tsql", "pymssql": "tsql", "oracledb": "oracle", "cx_Oracle": "oracle", "snowflake": "snowflake",
-}  # fmt: skip
 _HANDLES_DUPLICATES = re.compile(r"Unique|Integrity|Duplicate|Conflict|AlreadyExists")
 _IDEMPOTENCY_KEY = re.compile(r"idempot|dedup", re.IGNORECASE)
-# A helper that only hands its SQL on is followed this many calls deep.
-_HANDED_ON = 4
 
 
 @rule("TMP301", Severity.ERROR)
@@ -113,20 +101,20 @@ def non_idempotent_insert(call: Call, project: Project) -> Iterator[Finding]:
     chain = project.activity_code.get(call.function) if call.function is not None else None
     if chain is None or call.function is None:
         return
-    for expression, text in _executed(call, project):
-        dialect = project.settings.sql_dialect or _dialect(call.module, project)
-        inserts = plain_inserts(text, dialect)
-        if not inserts or _IDEMPOTENCY_KEY.search(text) or _duplicates_handled(call, chain, project):
+    queries = Queries.of(project)
+    for expression, text in queries.executed(call):
+        inserts = plain_inserts(text, queries.dialect(call.module))
+        if not inserts or _IDEMPOTENCY_KEY.search(text) or _duplicates_handled(call, chain):
             continue
-        earlier = [each for step in (*chain, None) for each in _texts_before(step, call, project)]
-        table = next((each.table for each in inserts if not _prepared(each.table, earlier)), "")
-        if table == "":
+        earlier = [each for step in (*chain, None) for each in queries.before(step, call)]
+        insert = next((each for each in inserts if not is_prepared(each.table, earlier)), None)
+        if insert is None:
             continue
-        rows = f"rows in `{table}`" if table else "rows"
+        rows = f"rows in `{insert.table}`" if insert.table else "rows"
         yield Finding(
             call.module,
             expression,
-            f"Activity code inserts {rows} with a plain {inserts[0].verb}: when the attempt is lost after the commit, "
+            f"Activity code inserts {rows} with a plain {insert.verb}: when the attempt is lost after the commit, "
             "the retry inserts them again or fails on the unique key.",
             "Make the statement safe to repeat: a unique key with `ON CONFLICT ... DO NOTHING` or `DO UPDATE`, or delete "
             "the same keys first in the same transaction.",
@@ -139,95 +127,7 @@ def _labels(chain: tuple[Step, ...], function: Function) -> tuple[str, ...]:
     return (*(step.caller.label for step in chain), function.label)
 
 
-def _executed(call: Call, project: Project) -> list[tuple[ast.expr, str]]:
-    """The SQL texts that a call executes, each with the expression at the call that brings it."""
-    found: list[tuple[ast.expr, str]] = []
-    for expression in _sql_arguments(call, project, _HANDED_ON):
-        text = project.values.text(expression, call.scope)
-        if text is not None:
-            found.append((expression, text))
-    return found
-
-
-def _sql_arguments(call: Call, project: Project, depth: int) -> list[ast.expr]:
-    """The arguments of a call that are executed as SQL: by a driver's method, or by a helper that hands them on."""
-    func = call.node.func
-    name = func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
-    callee = project.resolver.resolve(func, call.scope)
-    if isinstance(callee, Function):
-        return [
-            expression
-            for parameter, expression in _pairs(call, callee)
-            if depth and _executes(callee, parameter, project, depth - 1)
-        ]
-    configured = project.settings.sql_execute
-    if name not in _EXECUTES and name not in configured and project.resolver.dotted(func, call.scope) not in configured:
-        return []
-    named = [each.value for each in call.node.keywords if each.arg in _TEXT_KEYWORDS]
-    return [*call.node.args[:1], *named]
-
-
-def _executes(function: Function, parameter: Parameter, project: Project, depth: int) -> bool:
-    bindings = function.scope.bindings.get(parameter.name, [])
-    return len(bindings) == 1 and any(
-        isinstance(expression, ast.Name) and expression.id == parameter.name
-        for inner in function.calls
-        for expression in _unwrapped(_sql_arguments(inner, project, depth))
-    )
-
-
-def _unwrapped(expressions: list[ast.expr]) -> Iterator[ast.expr]:
-    """`sql` of `text(sql)` and `sql.strip()` as well as of `sql`."""
-    for expression in expressions:
-        yield expression
-        if isinstance(expression, ast.Call):
-            yield from expression.args[:1]
-
-
-def _pairs(call: Call, callee: Function) -> Iterator[tuple[Parameter, ast.expr]]:
-    slots = [each for each in callee.bound_parameters if each.kind in ("positional", "positional-only")]
-    for parameter, expression in zip(slots, call.node.args, strict=False):
-        if isinstance(expression, ast.Starred):
-            return
-        yield parameter, expression
-    names = {each.name: each for each in callee.bound_parameters}
-    for keyword in call.node.keywords:
-        if keyword.arg in names:
-            yield names[keyword.arg], keyword.value
-
-
-def _texts_before(step: Step | None, call: Call, project: Project) -> Iterator[str]:
-    """The SQL executed earlier in one function of the chain, in functions it calls directly as well.
-
-    `step` is the link that leaves that function; None stands for the function that executes the insert itself.
-    """
-    function, until = (step.caller, step.call) if step is not None else (call.function, call)
-    if function is None:
-        return
-    for other in function.calls:
-        if ordinal(other.node) >= ordinal(until.node):
-            continue
-        yield from (text for _, text in _executed(other, project))
-        callee = project.resolver.resolve(other.node.func, other.scope)
-        if isinstance(callee, Function) and callee is not call.function:
-            for inner in callee.calls:
-                yield from (text for _, text in _executed(inner, project))
-
-
-def _prepared(table: str | None, earlier: list[str]) -> bool:
-    """Whether earlier SQL emptied the table, made it as a temporary one, or looked the rows up."""
-    for text in earlier:
-        effects = tables_written(text)
-        if any(same_table(table, each) for each in (*effects.deleted, *effects.created_temp)):
-            return True
-        if table is not None and re.search(
-            rf"\bFROM\s+[\"`\[]?(?:\w+[\"`\]]?\.[\"`\[]?)?{re.escape(table.rpartition('.')[2])}\b", text, re.IGNORECASE
-        ):
-            return True
-    return False
-
-
-def _duplicates_handled(call: Call, chain: tuple[Step, ...], project: Project) -> bool:
+def _duplicates_handled(call: Call, chain: tuple[Step, ...]) -> bool:
     """Whether a `try` around the statement, or around a call that leads to it, handles a duplicate key."""
     for each in (call, *(step.call for step in chain)):
         inner: ast.AST = each.node
@@ -238,12 +138,3 @@ def _duplicates_handled(call: Call, chain: tuple[Step, ...], project: Project) -
                         return True
             inner = outer
     return False
-
-
-def _dialect(module: Module, project: Project) -> str | None:
-    """The dialect of the driver that a module imports; ClickHouse where only another module shows it."""
-    own = [_DRIVERS[root] for each in module.imports if (root := each.source.split(".", 1)[0]) in _DRIVERS]
-    if own:
-        return own[0]
-    everywhere = {each.source.split(".", 1)[0] for other in project.modules.values() for each in other.imports}
-    return "clickhouse" if any(_DRIVERS.get(root) == "clickhouse" for root in everywhere) else None

@@ -6,6 +6,7 @@ import ast
 import asyncio
 import importlib.util
 import json
+import subprocess
 import sys
 import typing
 import warnings
@@ -287,3 +288,10 @@ def test_range_sizes(start: int, stop: int, step: int) -> None:
     """The digits of a range are counted without making the list."""
     numbers = range(start, stop, step)
     assert _range_size(numbers) == len(json.dumps(list(numbers), separators=(",", ":")))
+
+
+def test_table_is_that_of_the_installed_sdk() -> None:
+    """What the linter ships of other packages' types is what the installed converters do."""
+    tool = Path(__file__).parent.parent / "tools" / "serialization_table.py"
+    done = subprocess.run([sys.executable, "-W", "ignore", str(tool), "--check"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

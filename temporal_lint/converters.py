@@ -14,7 +14,7 @@ from typing import Literal
 
 from temporal_lint.expected import tolerates
 from temporal_lint.facts import Class, Function, Module, Parameter, Scope, dotted_name
-from temporal_lint.project import Project, SdkCall, is_test_path
+from temporal_lint.project import Project, SdkCall
 from temporal_lint.resolve import External, Variable
 from temporal_lint.values import Bound
 
@@ -68,6 +68,7 @@ class Converters:
     def __init__(self, project: Project) -> None:
         self.project = project
         self._answers: dict[Module, Converter] = {}
+        self._reach: dict[Module, frozenset[Module]] = {}
 
     @classmethod
     def of(cls, project: Project) -> Converters:
@@ -90,15 +91,16 @@ class Converters:
         if any(module in self._reached(each) for each in holders):
             return True
         # what no client is seen to use may belong to any of them
-        return bool(holders) and not any(module in self._reached(place.module) for place in self._places)
+        return bool(holders) and module not in self._near
 
     def _converter(self, module: Module) -> Converter:
-        tested = is_test_path(module)
-        places = [place for place in self._places if tested or not is_test_path(place.module)]
-        near = [place for place in places if module in self._reached(place.module)]
+        def counts(place: _Place) -> bool:
+            return module.is_test or not place.module.is_test
+
+        near = [place for place in self._near.get(module, ()) if counts(place)]
         if near:
             return _joined(place.converter for place in near)
-        choices = {place.converter for place in places if place.named}
+        choices = {place.converter for place in self._places if place.named and counts(place)}
         if self._mentions_pydantic:
             choices.add("either")
         return _joined(choices or {"default"})
@@ -215,8 +217,13 @@ class Converters:
         return found
 
     @cached_property
-    def _reach(self) -> dict[Module, frozenset[Module]]:
-        return {}
+    def _near(self) -> dict[Module, list[_Place]]:
+        """The places that concern a module."""
+        found: dict[Module, list[_Place]] = {}
+        for place in self._places:
+            for module in self._reached(place.module):
+                found.setdefault(module, []).append(place)
+        return found
 
     @cached_property
     def _imported(self) -> dict[Module, set[Module]]:
@@ -234,7 +241,7 @@ class Converters:
     def _importers(self) -> dict[Module, set[Module]]:
         found: dict[Module, set[Module]] = {}
         for module, targets in self._imported.items():
-            if is_test_path(module):
+            if module.is_test:
                 # a test suite imports all applications of a repository; that does not make them one
                 continue
             for target in targets:

@@ -102,7 +102,8 @@ def judge(
             if rule.code in broken or rule.check is None:
                 continue
             try:
-                yield from ((rule, finding) for finding in rule.check(fact, project))
+                for finding in rule.check(fact, project):
+                    yield rule, finding
             except Exception as error:
                 broken.add(rule.code)
                 troubles.append(blame(f"The rule {rule.code} ({rule.name}) failed on {module.source.path}", error))

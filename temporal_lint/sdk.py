@@ -18,7 +18,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -76,7 +76,7 @@ class Signature:
     is_awaitable: bool
     returns_none: bool
 
-    @property
+    @cached_property
     def keywords(self) -> tuple[str, ...]:
         """The names that may be given by keyword, in the order of the signature."""
         return tuple(each.name for each in self.parameters if each.kind in ("pos", "kw"))

@@ -73,10 +73,7 @@ class Converters:
     @classmethod
     def of(cls, project: Project) -> Converters:
         """The converters of `project`."""
-        found = vars(project).get("_converters")
-        if not isinstance(found, cls):
-            found = vars(project)["_converters"] = cls(project)
-        return found
+        return project.kept(cls)
 
     def converter(self, module: Module) -> Converter:
         """The converter of the payloads that code in `module` sends and receives."""
@@ -289,7 +286,7 @@ def sent(call: SdkCall) -> Iterator[Sent]:
     Of a call through the project's wrapper only what the caller itself gives.
     """
     for each in _sent(call):
-        if each.bound.here or not call.via:
+        if call.is_own(each.bound):
             yield each
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from temporal_lint.facts import Call, Function, Scope
+from temporal_lint.facts import Call, Function, Scope, decorator_target
 from temporal_lint.project import Project
 
 # they hand back the function itself, or a descriptor of it
@@ -19,8 +19,7 @@ _TRANSPARENT = frozenset(
 
 def is_transparent(decorator: ast.expr, scope: Scope, project: Project) -> bool:
     """Whether a decorator is of the SDK or the standard library and hands back the function as it is."""
-    target = decorator.func if isinstance(decorator, ast.Call) else decorator
-    return project.resolver.dotted(target, scope) in _TRANSPARENT
+    return project.resolver.dotted(decorator_target(decorator), scope) in _TRANSPARENT
 
 
 def keeps_arguments(function: Function, project: Project) -> bool:
@@ -31,7 +30,7 @@ def keeps_arguments(function: Function, project: Project) -> bool:
 def _hands_on(decorator: ast.expr, scope: Scope, project: Project) -> bool:
     if is_transparent(decorator, scope, project):
         return True
-    target = decorator.func if isinstance(decorator, ast.Call) else decorator
+    target = decorator_target(decorator)
     if isinstance(target, ast.Attribute) and target.attr == "validator":
         return True
     symbol = project.resolver.resolve(target, scope)

@@ -23,6 +23,13 @@ BindingKind = Literal["import", "function", "class", "assign", "unpack", "parame
 COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 LOOPS = (ast.For, ast.AsyncFor, ast.While)
+# methods that change a container
+MUTATORS = frozenset(
+    [
+        *("update", "setdefault", "pop", "popitem", "clear", "append", "extend", "insert", "remove", "sort", "reverse"),
+        *("add", "discard"),
+    ]
+)
 
 
 @dataclass(eq=False)
@@ -191,6 +198,8 @@ class Module:
     classes: list[Class] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     imports: list[Import] = field(default_factory=list)
+    # last parts of the names of containers that the module changes in place: `x[...] = 1`, `x += y`, `x.append(y)`
+    changed: set[str] = field(default_factory=set)
     # maximal attribute chains (`a.b.c`, not the `a.b` in it) with the scope they are read in
     attributes: list[tuple[ast.Attribute, Scope]] = field(default_factory=list)
     parents: dict[ast.AST, ast.AST] = field(default_factory=dict)
@@ -457,6 +466,8 @@ class _Gatherer:
         self.module.calls.append(call)
         if function is not None:
             function.calls.append(call)
+        if isinstance(node.func, ast.Attribute) and node.func.attr in MUTATORS:
+            self.module.changed.add(last_name(node.func.value))
 
     def _attribute(self, node: ast.Attribute, scope: Scope, function: Function | None) -> None:
         if not isinstance(self.module.parents.get(node), ast.Attribute):
@@ -501,6 +512,8 @@ class _Gatherer:
                 self._bind(scope, current.id, binding)
             elif isinstance(current, ast.Attribute):
                 self._attribute_binding(scope, current, binding)
+            elif isinstance(current, ast.Subscript):
+                self.module.changed.add(last_name(current.value))
 
     def _attribute_binding(self, scope: Scope, target: ast.Attribute, binding: Binding) -> None:
         """`self.x = value`: an attribute of the class around it."""
@@ -520,9 +533,12 @@ class _Gatherer:
             self._bind(scope, node.target.id, binding)
         elif isinstance(node.target, ast.Attribute):
             self._attribute_binding(scope, node.target, binding)
+        elif isinstance(node.target, ast.Subscript):
+            self.module.changed.add(last_name(node.target.value))
 
     def _augmented(self, node: ast.AugAssign, scope: Scope, function: Function | None) -> None:
         self._targets(scope, node.target, node, None)
+        self.module.changed.add(last_name(node.target))
 
     def _walrus(self, node: ast.NamedExpr, scope: Scope, function: Function | None) -> None:
         while scope.kind == "comprehension" and scope.parent is not None:

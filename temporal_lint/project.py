@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from temporal_lint.calls import Calls
 from temporal_lint.definitions import Activity, Handler, Workflow
@@ -17,6 +17,8 @@ from temporal_lint.sdkcall import Family, SdkCall, Stray
 
 if TYPE_CHECKING:
     from temporal_lint.config import Settings
+
+T = TypeVar("T")
 
 __all__ = [
     "Activity", "Family", "Handler", "Project", "SdkCall", "Step", "Stray", "Workflow", "is_test_path", "tolerates",
@@ -38,6 +40,14 @@ class Project(Calls):
     def __init__(self, modules: Iterable[Module], settings: Settings, find: Find | None = None) -> None:
         super().__init__(modules, settings, find)
         self._callees: dict[Function, list[Step]] = {}
+        self._kept: dict[Callable[[Project], Any], Any] = {}
+
+    def kept(self, make: Callable[[Project], T]) -> T:
+        """What `make` makes of this project, made once: facts of a layer above this one, such as its converters."""
+        if make not in self._kept:
+            self._kept[make] = make(self)
+        found: T = self._kept[make]
+        return found
 
     @cached_property
     def is_sdk(self) -> bool:

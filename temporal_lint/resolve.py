@@ -78,7 +78,7 @@ def union(types: Iterable[Type | None]) -> Type | None:
     for each in types:
         if each is None:
             return None
-        for part in each.args if each.name == "typing.Union" else (each,):
+        for part in alternatives(each):
             if part is None:
                 return None
             if part not in found:
@@ -86,6 +86,11 @@ def union(types: Iterable[Type | None]) -> Type | None:
     if not found:
         return None
     return found[0] if len(found) == 1 else Type("typing.Union", tuple(found))
+
+
+def alternatives(found: Type | None) -> tuple[Type | None, ...]:
+    """The members of a union, or the one type itself; None stands for one that is not known."""
+    return found.args if found is not None and found.name == "typing.Union" else (found,)
 
 
 NONE = Type("builtins.NoneType")
@@ -666,7 +671,7 @@ class Resolver:
         parts: list[Type | None] = []
         for each in members:
             found = self.annotation(each, scope, depth + 1)
-            parts.extend(found.args if found is not None and found.name == "typing.Union" else (found,))
+            parts.extend(alternatives(found))
         return Type("typing.Union", tuple(parts))
 
     def _generic(self, expression: ast.Subscript, scope: Scope, depth: int) -> Type | None:

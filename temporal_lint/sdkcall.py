@@ -144,6 +144,14 @@ class SdkCall:
         is_option = nearest is not None or self.family not in _TARGETED or name in _option_names()
         return Stray(name, bound, is_option, nearest)
 
+    def place(self, bound: Bound) -> ast.expr:
+        """The node that a finding about an argument points at: the argument, or the call where it stands elsewhere."""
+        return bound.expression if bound.here else self.node
+
+    def is_own(self, bound: Bound) -> bool:
+        """Whether an argument is this caller's own; what a wrapper fills in is reported in the wrapper."""
+        return bound.here or not self.via
+
     @property
     def is_local(self) -> bool:
         """Whether it runs a local activity."""

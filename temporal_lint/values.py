@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from temporal_lint.facts import Binding, Class, Function, Module, Scope, last_name
+from temporal_lint.facts import Binding, Class, Function, Scope, last_name
 from temporal_lint.resolve import External, Resolver, Variable
 from temporal_lint.sql import HOLE
 
@@ -85,12 +85,6 @@ _PURE_METHODS = frozenset(
         *("keys", "values", "items", "copy", "total_seconds"),
     ]
 )
-_MUTATORS = frozenset(
-    [
-        *("update", "setdefault", "pop", "popitem", "clear", "append", "extend", "insert", "remove", "sort", "reverse"),
-        *("add", "discard"),
-    ]
-)
 
 
 class Values:
@@ -98,7 +92,6 @@ class Values:
 
     def __init__(self, resolver: Resolver) -> None:
         self.resolver = resolver
-        self._mutated: dict[Module, set[str]] = {}
 
     def constant(self, expression: ast.expr, scope: Scope, depth: int = 0) -> Any:
         """The Python value of `expression` (numbers, text, bytes, containers, timedelta), or UNKNOWN."""
@@ -154,24 +147,7 @@ class Values:
     def is_mutated(self, binding: Binding) -> bool:
         """Whether the container behind a binding is changed in place, as far as its own module shows."""
         names = {last_name(each) for each in _targets(binding.node)} - {""}
-        return not names.isdisjoint(self._mutations(binding.scope.module))
-
-    def _mutations(self, module: Module) -> set[str]:
-        """The last parts of the names that a module changes in place."""
-        names = self._mutated.get(module)
-        if names is None:
-            changed = [
-                call.node.func.value
-                for call in module.calls
-                if isinstance(call.node.func, ast.Attribute) and call.node.func.attr in _MUTATORS
-            ]
-            for node in module.parents:
-                if isinstance(node, ast.Subscript) and isinstance(node.ctx, (ast.Store, ast.Del)):
-                    changed.append(node.value)
-                elif isinstance(node, ast.AugAssign):
-                    changed.append(node.target)
-            names = self._mutated[module] = {last_name(each) for each in changed}
-        return names
+        return not names.isdisjoint(binding.scope.module.changed)
 
     def _unary(self, expression: ast.UnaryOp, scope: Scope, depth: int) -> Any:
         value = self.constant(expression.operand, scope, depth + 1)

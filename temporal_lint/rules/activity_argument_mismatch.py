@@ -246,7 +246,7 @@ def _loses_types(
             continue
         yield Finding(
             call.module,
-            bound.expression if bound.here else call.node,
+            call.place(bound),
             f"`{parameter.name}` of `{_label(function)}` arrives as a plain dict, not as `{model.name}`: "
             f"without `{missing}` the counts differ, and the SDK then ignores all annotations.",
             f"Pass every argument: `args=[{', '.join(each.name for each in takes)}]`.",
@@ -269,7 +269,7 @@ def _wrong_types(
         written, annotation = ast.unparse(bound.expression), ast.unparse(parameter.annotation)
         yield Finding(
             call.module,
-            bound.expression if bound.here else call.node,
+            call.place(bound),
             f"`{written}` cannot be decoded to `{parameter.name}: {annotation}` of `{_label(function)}`: "
             f"{_undecoded(call.family)}.",
             f"Pass a value of type `{annotation}`, or change the annotation.",

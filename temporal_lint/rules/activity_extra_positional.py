@@ -135,7 +135,7 @@ def activity_extra_positional(call: SdkCall) -> Iterator[Finding]:
     is_plain = not call.via and not call.open_keywords and not {"arg", "args"} & call.keywords.keys()
     yield Finding(
         call.module,
-        first.expression if first.here else call.node,
+        call.place(first),
         f"{what} and takes one: Python raises TypeError at this call.",
         "Pass them as one list: `args=[...]`.",
         fix=partial(_fix, call, limit - 1) if is_plain else None,

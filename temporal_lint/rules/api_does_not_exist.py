@@ -86,7 +86,7 @@ from collections.abc import Iterator
 from temporal_lint import sdk
 from temporal_lint.facts import Import, Module, Scope, dotted_name
 from temporal_lint.project import Project, tolerates
-from temporal_lint.resolve import NONE, External
+from temporal_lint.resolve import NONE, External, alternatives
 from temporal_lint.rule import Finding, Severity, rule
 
 _IMPORT_ERRORS = ("ImportError", "ModuleNotFoundError", "Exception", "BaseException")
@@ -165,8 +165,8 @@ def _owner_without(node: ast.Attribute, scope: Scope, project: Project) -> str |
     kind = project.resolver.infer(node.value, scope)
     if kind is None:
         return None
-    kinds = kind.args if kind.name == "typing.Union" else (kind,)
-    given = [each.name if each is not None and each.cls is None else "" for each in kinds if each != NONE]
+    kinds = [each for each in alternatives(kind) if each != NONE]
+    given = [each.name if each is not None and each.cls is None else "" for each in kinds]
     if not given or not all(_instances_lack(name, node.attr) for name in given) or _is_narrowed(node, scope.module):
         return None
     return sdk.canonical(given[0])

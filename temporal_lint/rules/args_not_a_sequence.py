@@ -138,7 +138,7 @@ def args_not_a_sequence(call: SdkCall) -> Iterator[Finding]:
         return
     bound = call.option("args")
     # behind a wrapper only what its caller wrote
-    if bound is None or (call.via and not bound.here) or call.configured:
+    if bound is None or not call.is_own(bound) or call.configured:
         return
     kind = _kind(bound, call)
     if kind is None or tolerates(call.module, call.node, "TypeError"):

@@ -134,7 +134,7 @@ def argument_not_serializable(call: SdkCall, project: Project) -> Iterator[Findi
         refusal = judge.value(each.bound.expression, each.bound.scope)
         if refusal is None or expected_to_fail(call.module, call.node):
             continue
-        node = each.bound.expression if each.bound.here else call.node
+        node = call.place(each.bound)
         verb = "holds" if refusal.path else "is"
         message = f"{each.label} of `{call.name}` {verb} {refusal.phrase}{_consequence(refusal, call)}"
         severity = Severity.WARNING if refusal.drained else Severity.ERROR

@@ -170,7 +170,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from temporal_lint.decorators import is_transparent
-from temporal_lint.facts import Class, Function, Scope
+from temporal_lint.facts import Class, Function, Scope, decorator_target
 from temporal_lint.project import Project, SdkCall, tolerates
 from temporal_lint.rule import Finding, Fix, Severity, rule
 
@@ -209,7 +209,7 @@ def not_an_activity(call: SdkCall, project: Project) -> Iterator[Finding]:
             return
         yield Finding(
             call.module,
-            bound.expression if bound.here else call.node,
+            call.place(bound),
             f"`{name}` {refusal.reason}: `{call.name}` raises {refusal.error}, "
             "the workflow task fails and is retried for ever.",
             refusal.advice,
@@ -277,8 +277,7 @@ def _is_plain(cls: Class, project: Project) -> bool:
         if each.node.keywords or "__init_subclass__" in each.methods:
             return False
         for decorator in each.node.decorator_list:
-            target = decorator.func if isinstance(decorator, ast.Call) else decorator
-            if project.resolver.dotted(target, each.outer) not in _PLAIN_DECORATORS:
+            if project.resolver.dotted(decorator_target(decorator), each.outer) not in _PLAIN_DECORATORS:
                 return False
     return True
 

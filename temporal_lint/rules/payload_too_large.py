@@ -94,7 +94,7 @@ def payload_too_large(call: SdkCall, project: Project) -> Iterator[Finding]:
         )
         yield Finding(
             call.module,
-            each.bound.expression if each.bound.here else call.node,
+            call.place(each.bound),
             f"{each.label} of `{call.name}` is {_measured(size)} as a payload: {why}.",
             "Send a reference (a path, an object store's key, a database key) and load the data where it is used.",
             Severity.ERROR if refused else Severity.WARNING,

@@ -136,7 +136,7 @@ def retry_policy_invalid(call: SdkCall) -> Iterator[Finding]:
         if name_of_class is not None:
             yield Finding(
                 call.module,
-                each.expression if each.here else call.node,
+                call.place(each),
                 f"`{_ERRORS}` holds the class `{name_of_class}`, but it takes names: the SDK raises TypeError when "
                 "the policy is used, and a workflow task that uses it is retried for ever.",
                 f'Write the name, "{name_of_class}" or `{name_of_class}.__name__`.',

@@ -127,7 +127,7 @@ from typing import TYPE_CHECKING
 
 from temporal_lint import sdk
 from temporal_lint.project import SdkCall, tolerates
-from temporal_lint.resolve import NONE, Type
+from temporal_lint.resolve import NONE, Type, alternatives
 from temporal_lint.rule import Finding, Fix, Severity, rule
 from temporal_lint.values import UNKNOWN, Bound
 
@@ -159,7 +159,7 @@ def retry_policy_not_retrypolicy(call: SdkCall) -> Iterator[Finding]:
     options = sdk.options(call.api)
     for name in sorted(options.retry_policies) if options else ():
         bound = call.option(name)
-        if bound is None or (call.via and not bound.here):
+        if bound is None or not call.is_own(bound):
             continue
         found = _wrong(bound, call)
         if found is None or tolerates(call.module, call.node, "AttributeError", "TypeError"):
@@ -168,7 +168,7 @@ def retry_policy_not_retrypolicy(call: SdkCall) -> Iterator[Finding]:
         fixable = bound.here and not call.via
         yield Finding(
             call.module,
-            bound.expression if bound.here else call.node,
+            call.place(bound),
             f"`{name}` is {found}, but `{call.name}` needs a `RetryPolicy`: the SDK raises AttributeError when it uses "
             f"it{for_ever}.",
             "Pass `RetryPolicy(...)` from `temporalio.common`.",
@@ -185,8 +185,7 @@ def _wrong(bound: Bound, call: SdkCall) -> str | None:
     if value is not UNKNOWN and not value:
         return None
     found = resolver.infer(bound.expression, bound.scope)
-    parts = found.args if found is not None and found.name == "typing.Union" else (found,)
-    given = [each for each in parts if each != NONE]
+    given = [each for each in alternatives(found) if each != NONE]
     if not given or not all(each is not None and _is_other(each, call) for each in given):
         return None
     names = sorted({each.name.rpartition(".")[2] for each in given if each is not None})

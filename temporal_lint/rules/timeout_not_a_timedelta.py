@@ -94,7 +94,7 @@ from typing import TYPE_CHECKING
 
 from temporal_lint import sdk
 from temporal_lint.project import SdkCall, tolerates
-from temporal_lint.resolve import NONE
+from temporal_lint.resolve import NONE, alternatives
 from temporal_lint.rule import Finding, Fix, Severity, rule
 from temporal_lint.values import UNKNOWN, Bound
 
@@ -111,7 +111,7 @@ def timeout_not_a_timedelta(call: SdkCall) -> Iterator[Finding]:
     options = sdk.options(call.api)
     for name in sorted(options.durations) if options else ():
         bound = call.option(name)
-        if bound is None or (call.via and not bound.here):
+        if bound is None or not call.is_own(bound):
             continue
         found = _wrong_type(name, bound, call)
         if (
@@ -123,7 +123,7 @@ def timeout_not_a_timedelta(call: SdkCall) -> Iterator[Finding]:
         in_workflow = call.family in ("activity", "child", "continue")
         yield Finding(
             call.module,
-            bound.expression if bound.here else call.node,
+            call.place(bound),
             f"`{name}` is a value of type `{found}`, but `{call.name}` needs a `timedelta`: "
             f"{'the workflow task fails and is retried for ever' if in_workflow else 'the SDK raises an error'}.",
             f"Write `{name}=timedelta(...)`, which names its unit.",
@@ -139,8 +139,8 @@ def _wrong_type(name: str, bound: Bound, call: SdkCall) -> str | None:
         refused = bool(value) or (call.family == "start" and name != "rpc_timeout")
         return kind if kind in _TYPES and refused else None
     found = call.project.infer(bound)
-    parts = found.args if found is not None and found.name == "typing.Union" else (found,)
-    names = [each.name.removeprefix("builtins.") if each is not None else "" for each in parts if each != NONE]
+    parts = [each for each in alternatives(found) if each != NONE]
+    names = [each.name.removeprefix("builtins.") if each is not None else "" for each in parts]
     return names[0] if names and all(each in _TYPES for each in names) else None
 
 

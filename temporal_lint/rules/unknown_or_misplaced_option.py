@@ -108,7 +108,7 @@ _CALLER_SETS = "Options are set by the caller: pass it to `workflow.execute_acti
 def unknown_or_misplaced_option(call: SdkCall) -> Iterator[Finding]:
     """Report keywords that Python refuses; behind a wrapper, only those that its caller wrote."""
     for stray in call.strays:
-        if not stray.is_option or (call.via and not stray.bound.here):
+        if not stray.is_option or not call.is_own(stray.bound):
             continue
         if tolerates(call.module, call.node, "TypeError"):
             return

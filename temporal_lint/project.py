@@ -54,6 +54,17 @@ class Project(Calls):
         """Whether the project holds the SDK itself: then its own modules, not our tables, say what exists."""
         return any(name == "temporalio" or name.startswith("temporalio.") for name in self.modules)
 
+    @cached_property
+    def decoded_by_annotation(self) -> frozenset[Function]:
+        """Functions whose result some caller of the project decodes to their return annotation: it names them by
+        reference, and no `result_type`."""
+        return frozenset(
+            call.function
+            for module in self.modules.values()
+            for call in self.sdk_calls(module)
+            if call.function is not None and not isinstance(call.target, str) and call.is_absent("result_type")
+        )
+
     # ---- facts for the rules -----------------------------------------------------------------------------------
 
     def facts(self, module: Module) -> Iterator[object]:

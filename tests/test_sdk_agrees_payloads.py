@@ -251,7 +251,11 @@ def test_annotations(rule: str, column: Column) -> None:
     if rule == "TMP202":
         form = "@activity.defn\nasync def row_{}(value: {}) -> None: ...\n"
     else:
-        form = "@activity.defn\nasync def row_{}() -> {}:\n    return await take(1)\n"
+        # the annotation decodes the result only for a caller that names the function itself
+        form = (
+            "@activity.defn\nasync def row_{0}() -> {1}:\n    return await take(1)\n"
+            "async def call_{0}():\n    await workflow.execute_activity(row_{0})\n"
+        )
     body = "".join(form.format(index, row["hint"]) for index, row in enumerate(rows()))
     found = reported(rule, body, column)
     missed, wrong = set(), set()

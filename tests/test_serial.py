@@ -427,14 +427,37 @@ class Worker:
 """
 
 
+CALLERS = """
+from temporalio.client import Client
+
+async def outside(client: Client):
+    handle = await client.start_workflow(Flow.run, 1, id="f", task_queue="q")
+    await handle.execute_update(Flow.changed, args=[1, 2])
+
+async def inside():
+    await workflow.execute_activity(loose, 1)
+    await workflow.execute_activity_method(Worker.method, args=["a", []])
+"""
+
+
 def test_contracts() -> None:
     """Parameters and results of everything that Temporal calls."""
     parameters = [finding.message.split("`")[1] for _, finding in findings(HEAD + CONTRACTS, "TMP202")]
     assert parameters == ["price", "price", "on", "pair", "base", "on", "rest", "plain", "key", "other"]
-    results = [finding.message.split(" is ")[0] for _, finding in findings(HEAD + CONTRACTS, "TMP203")]
+    results = [finding.message.split(" is ")[0] for _, finding in findings(HEAD + CONTRACTS + CALLERS, "TMP203")]
     assert results == [
         "The result of the workflow `Flow`",
         "The result of the update `changed`",
         "The result of the activity `loose`",
         "The result of the activity `method`",
     ]
+
+
+def test_a_result_that_nobody_decodes_by_its_annotation_only_has_to_be_encoded() -> None:
+    text = "@activity.defn\ndef loose() -> object:\n    return {}\n"
+    by_name = "async def f():\n    await workflow.execute_activity('loose')\n"
+    typed = "async def f():\n    await workflow.execute_activity(loose, result_type=dict)\n"
+    assert not findings(HEAD + text, "TMP203")
+    assert not findings(HEAD + text + by_name, "TMP203")
+    assert not findings(HEAD + text + typed, "TMP203")
+    assert findings(HEAD + text + by_name.replace("'loose'", "loose"), "TMP203")

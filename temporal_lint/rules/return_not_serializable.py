@@ -98,9 +98,12 @@ def return_not_serializable(function: Function, project: Project) -> Iterator[Fi
     annotation = function.node.returns
     # a function that gives nothing but None sends nothing that could be refused
     if annotation is not None and any(each is not None for each in function.returned):
-        refusal = found.serial.annotation(annotation, function.outer)
+        consequence = f", which the data converter cannot carry: {found.failure}."
+        refusal = found.serial.annotation(annotation, function.outer, decoded=False)
+        if refusal is None and function in project.decoded_by_annotation:
+            refusal = found.serial.annotation(annotation, function.outer)
+            consequence = ", which the data converter cannot decode: the caller fails when it reads the result."
         if refusal is not None:
-            consequence = f", which the data converter cannot carry: {found.failure}."
             yield Finding(
                 function.module, annotation, _said("The result of {}", found, refusal, consequence), refusal.advice
             )

@@ -6,6 +6,9 @@ that the SDK's converter can encode and decode; where the annotation says nothin
 certain to be refused: a lock, a connection, a plain object, an exception, with the default converter also a
 `Decimal`, a `date`, a `Path` or a plain `Enum`. As a warning: a generator or an open file, which encoding uses up.
 
+A type whose values can be sent but not decoded to it, such as `object`, counts where a caller of the project names the
+function itself and gives no `result_type`: only then does the SDK decode to the annotation.
+
 ## Why
 The work is done, then encoding its result fails. An activity is retried and does its work again; a workflow task is
 retried for ever; a query or an update gives its caller an error.

@@ -5,16 +5,18 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Iterator
-from weakref import WeakKeyDictionary
 
-from temporal_lint.facts import Call, Function, Module, Parameter, ordinal
+from temporal_lint.facts import Call, Function, Module, Parameter, last_name, ordinal
 from temporal_lint.project import Project, Step
 from temporal_lint.sql import same_table, tables_written
 
 # Methods of DB-API drivers, asyncpg, SQLAlchemy and the usual wrappers around them that take SQL first.
 _EXECUTES = frozenset(
-    "execute executemany executescript execute_async execute_many exec_driver_sql execute_query execute_sql copy_expert "
-    "query run_query raw fetch fetchrow fetchval fetch_all fetch_one fetch_val fetchone fetchall scalar scalars copy".split()
+    [
+        *("execute", "executemany", "executescript", "execute_async", "execute_many", "exec_driver_sql"),
+        *("execute_query", "execute_sql", "copy_expert", "copy", "query", "run_query", "raw", "scalar", "scalars"),
+        *("fetch", "fetchrow", "fetchval", "fetch_all", "fetch_one", "fetch_val", "fetchone", "fetchall"),
+    ]
 )
 _TEXT_KEYWORDS = frozenset(["query", "sql", "statement", "operation", "stmt", "command"])
 _DRIVERS = {
@@ -30,8 +32,6 @@ _HANDED_ON = 4
 class Queries:
     """The SQL of a project; `of(project)` makes one for each project and keeps it."""
 
-    _kept: WeakKeyDictionary[Project, Queries] = WeakKeyDictionary()
-
     def __init__(self, project: Project) -> None:
         self.project = project
         self._executed: dict[Call, list[tuple[ast.expr, str]]] = {}
@@ -41,10 +41,7 @@ class Queries:
     @classmethod
     def of(cls, project: Project) -> Queries:
         """The queries of `project`."""
-        found = cls._kept.get(project)
-        if found is None:
-            found = cls._kept[project] = cls(project)
-        return found
+        return project.kept(cls)
 
     def executed(self, call: Call) -> list[tuple[ast.expr, str]]:
         """The SQL texts that a call executes, each with the expression at the call that brings it."""
@@ -98,11 +95,12 @@ class Queries:
                 for parameter, expression in _pairs(call, callee)
                 if self._is_handed_on(callee, parameter.name, depth - 1)
             ]
-        name = func.attr if isinstance(func, ast.Attribute) else func.id if isinstance(func, ast.Name) else ""
-        configured = self.project.settings.sql_execute
-        if name not in _EXECUTES and name not in configured:
-            if not configured or self.project.resolver.dotted(func, call.scope) not in configured:
-                return []
+        name, configured = last_name(func), self.project.settings.sql_execute
+        executes = name in _EXECUTES or name in configured
+        if not executes and configured:
+            executes = self.project.resolver.dotted(func, call.scope) in configured
+        if not executes:
+            return []
         named = [each.value for each in call.node.keywords if each.arg in _TEXT_KEYWORDS]
         return [*call.node.args[:1], *named]
 

@@ -137,7 +137,9 @@ def rule(
         if parameters:
             subject = typing.get_type_hints(function).get(parameters[0])
             if not isinstance(subject, type):
-                raise TypeError(f"{place}: the first parameter of a rule is annotated with the class of facts it checks.")
+                raise TypeError(
+                    f"{place}: the first parameter of a rule is annotated with the class of facts it checks."
+                )
             if len(parameters) == 2:
                 check = typing.cast("Callable[[Any, Project], Iterable[Finding]]", function)
             else:

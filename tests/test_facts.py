@@ -5,8 +5,8 @@ from __future__ import annotations
 import ast
 
 import pytest
-
 from support import project
+
 from temporal_lint.facts import Module, absolute
 
 

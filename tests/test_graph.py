@@ -98,7 +98,9 @@ def test_what_lies_beside_a_script_comes_before_another_distribution(tmp_path: P
     for path in ("far/pyproject.toml", "far/workflows.py", "near/__init__.py", "near/run.py", "near/workflows.py"):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).touch()
-    modules = index("far/workflows.py", "near/__init__.py", "near/run.py", "near/workflows.py", "main.py", root=tmp_path)
+    modules = index(
+        "far/workflows.py", "near/__init__.py", "near/run.py", "near/workflows.py", "main.py", root=tmp_path
+    )
     assert modules.find("workflows", "near.run") == "near.workflows"
     assert modules.find("workflows", "main") == "far.workflows"
 

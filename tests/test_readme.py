@@ -64,7 +64,9 @@ def test_the_configuration_is_valid(tmp_path: Path) -> None:
 def test_the_suppression_silences(tmp_path: Path) -> None:
     (line,) = blocks(README, "python")
     head = "from temporalio import workflow\nfrom app import ping\n\nasync def f():\n    "
-    (tmp_path / "app.py").write_text("from temporalio import activity\n@activity.defn\nasync def ping(): ...\n", encoding="utf-8")
+    (tmp_path / "app.py").write_text(
+        "from temporalio import activity\n@activity.defn\nasync def ping(): ...\n", encoding="utf-8"
+    )
     (tmp_path / "flow.py").write_text(head + line, encoding="utf-8")
     request = run.Request(directory=tmp_path)
     result = run.check(request, *run.configure(request))
@@ -77,7 +79,9 @@ def test_commands_and_files_that_the_documents_name_exist() -> None:
         for name in re.findall(r"`((?:tests|tools|temporal_lint|benchmarks)/[\w/.-]+)`", text):
             assert (ROOT / name).exists() or "cron_without_id" in name, f"{document} names {name}"
     for command in re.findall(r"`temporal-lint ([\w-]+)", README):
-        helped = subprocess.run([sys.executable, "-m", "temporal_lint", command, "--help"], capture_output=True, check=False)
+        helped = subprocess.run(
+            [sys.executable, "-m", "temporal_lint", command, "--help"], capture_output=True, check=False
+        )
         assert helped.returncode == 0, command
 
 
@@ -94,7 +98,9 @@ def test_a_rule_needs_one_file_and_nothing_else(tmp_path: Path) -> None:
     shutil.copytree(SHOP, tmp_path / "shop")
     (tmp_path / "shop" / "cron_without_id.py").write_text(text, encoding="utf-8")
     settings = tmp_path / "shop" / "pyproject.toml"
-    settings.write_text(settings.read_text(encoding="utf-8") + 'rules = ["cron_without_id.py"]\nselect = ["ACME"]\n', encoding="utf-8")
+    settings.write_text(
+        settings.read_text(encoding="utf-8") + 'rules = ["cron_without_id.py"]\nselect = ["ACME"]\n', encoding="utf-8"
+    )
     request = run.Request(directory=tmp_path / "shop")
     result = run.check(request, *run.configure(request))
     assert {each.code for each in result.diagnostics} == {"ACME001"}

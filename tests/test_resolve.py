@@ -5,12 +5,10 @@ from __future__ import annotations
 import ast
 
 import pytest
-
 from support import project
-from temporal_lint.facts import Class, Function, Module
-from temporal_lint.project import Project
-from temporal_lint.resolve import External, Type, Variable
 
+from temporal_lint.facts import Class, Function, Module
+from temporal_lint.resolve import External, Type, Variable
 
 
 def symbol(files: dict[str, str] | str) -> str | None:
@@ -36,7 +34,11 @@ def value_type(files: dict[str, str] | str) -> Type | None:
 
 LIBRARY = {
     "lib/__init__.py": "from .deep import thing as shown, Box\nfrom . import deep\n__all__ = ['shown']\n",
-    "lib/deep.py": "from temporalio import workflow as wf\ndef thing(): ...\nclass Box:\n    SIZE = 3\n    class Inner: ...\n    def put(self): ...\nrun = wf.execute_activity\n",
+    "lib/deep.py": (
+        "from temporalio import workflow as wf\ndef thing(): ...\n"
+        "class Box:\n    SIZE = 3\n    class Inner: ...\n    def put(self): ...\n"
+        "run = wf.execute_activity\n"
+    ),
     "lib/stars.py": "from lib.deep import *\n",
 }
 
@@ -65,11 +67,16 @@ LIBRARY = {
         ("from lib import Box\nb = Box()\nask(b.put)", "lib.deep:Box.put"),
         ("from lib import Box\ndef f(b: 'Box'):\n    ask(b.put)", "lib.deep:Box.put"),
         ("from lib import Box\ndef f(b: Box | None):\n    ask(b.put)", "lib.deep:Box.put"),
-        ("from lib import Box\nclass A:\n    def __init__(self):\n        self.b = Box()\n    def g(self):\n        ask(self.b.put)", "lib.deep:Box.put"),
+        ("from lib import Box\nclass A:\n    def __init__(self):\n        self.b = Box()\n"
+         "    def g(self):\n        ask(self.b.put)", "lib.deep:Box.put"),
         ("from lib import Box\nclass A(Box):\n    def g(self):\n        ask(self.put)", "lib.deep:Box.put"),
         ("from temporalio import workflow\ndef f(workflow):\n    ask(workflow.sleep)", None),
-        ("from temporalio.client import Client\nasync def f():\n    c = await Client.connect('')\n    ask(c.start_workflow)", "temporalio.client.Client.start_workflow"),
-        ("from temporalio.client import Client\ndef f(c: Client):\n    h = c.get_workflow_handle('')\n    ask(h.signal)", "temporalio.client.WorkflowHandle.signal"),
+        ("from temporalio.client import Client\nasync def f():\n    c = await Client.connect('')\n"
+         "    ask(c.start_workflow)",
+         "temporalio.client.Client.start_workflow"),
+        ("from temporalio.client import Client\ndef f(c: Client):\n    h = c.get_workflow_handle('')\n"
+         "    ask(h.signal)",
+         "temporalio.client.WorkflowHandle.signal"),
         ("from temporalio import workflow\nask(workflow.random().choice)", "random.Random.choice"),
     ],
 )  # fmt: skip

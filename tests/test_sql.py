@@ -327,10 +327,14 @@ def test_dialects() -> None:
         ("DROP TABLE IF EXISTS a", Effects(deleted=frozenset({"a"}))),
         ("CREATE TABLE IF NOT EXISTS a (x int)", Effects()),
         (f"DELETE FROM {H} WHERE x = {H}", Effects(deleted=frozenset({None}))),
-        ("WITH g AS (DELETE FROM a RETURNING *) INSERT INTO b SELECT * FROM g",
-         Effects(deleted=frozenset({"a"}), inserted=frozenset({"b"}))),
-        ("REPLACE INTO a VALUES (1); MERGE INTO b USING c ON x WHEN MATCHED THEN DELETE; COPY d FROM STDIN",
-         Effects(inserted=frozenset({"a", "b", "d"}))),
+        (
+            "WITH g AS (DELETE FROM a RETURNING *) INSERT INTO b SELECT * FROM g",
+            Effects(deleted=frozenset({"a"}), inserted=frozenset({"b"})),
+        ),
+        (
+            "REPLACE INTO a VALUES (1); MERGE INTO b USING c ON x WHEN MATCHED THEN DELETE; COPY d FROM STDIN",
+            Effects(inserted=frozenset({"a", "b", "d"})),
+        ),
         ("INSERT INTO a VALUES (1) ON CONFLICT DO NOTHING", Effects(inserted=frozenset({"a"}))),
     ],
 )

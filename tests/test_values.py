@@ -7,8 +7,8 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-
 from support import project
+
 from temporal_lint.sql import HOLE
 from temporal_lint.values import UNKNOWN
 

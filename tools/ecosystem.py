@@ -61,12 +61,13 @@ def findings(package: Package, cache: Path) -> list[str]:
     root = unpack(package, cache)
     request = run.Request(directory=root, isolated=True)
     result = run.check(request, *run.configure(request))
+    label = f"{package.name} {package.version}"
     lines = [
-        f"{package.name} {package.version} {Path(each.path).relative_to(root).as_posix()}:{each.row} {each.code} {each.name}"
+        f"{label} {Path(each.path).relative_to(root).as_posix()}:{each.row} {each.code} {each.name}"
         for each in result.diagnostics
         if each.suppressed is None
     ]
-    return [*lines, *(f"{package.name} {package.version} trouble: {each}" for each in result.troubles)]
+    return [*lines, *(f"{label} trouble: {each}" for each in result.troubles)]
 
 
 def compare(packages: list[Package], cache: Path) -> tuple[list[str], list[str]]:

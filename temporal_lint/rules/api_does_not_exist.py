@@ -1,4 +1,4 @@
-'''A name that the Temporal SDK does not have.
+"""A name that the Temporal SDK does not have.
 
 ## What
 Reports imports and attributes that do not exist: of modules (`workflow.ApplicationError`), of classes and enumerations
@@ -75,7 +75,7 @@ def label(client: Client) -> str:
     client.nickname = "billing"
     return client.nickname
 ```
-'''
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-'''A part of the Temporal SDK that is deprecated.
+"""A part of the Temporal SDK that is deprecated.
 
 ## What
 Reports imports, attributes and arguments that the SDK itself calls deprecated, with what to use instead. Attributes of
@@ -86,7 +86,7 @@ def worker(client: Client) -> Worker:
 
 ## Fix safety
 Safe, and offered only where one name replaces another and nothing else changes.
-'''
+"""
 
 from __future__ import annotations
 

@@ -116,8 +116,8 @@ def non_idempotent_insert(call: Call, project: Project) -> Iterator[Finding]:
             expression,
             f"Activity code inserts {rows} with a plain {insert.verb}: when the attempt is lost after the commit, "
             "the retry inserts them again or fails on the unique key.",
-            "Make the statement safe to repeat: a unique key with `ON CONFLICT ... DO NOTHING` or `DO UPDATE`, or delete "
-            "the same keys first in the same transaction.",
+            "Make the statement safe to repeat: a unique key with `ON CONFLICT ... DO NOTHING` or `DO UPDATE`, or "
+            "delete the same keys first in the same transaction.",
             chain=_labels(chain, call.function),
         )
 

@@ -1,4 +1,4 @@
-'''A RetryPolicy that the SDK refuses.
+"""A RetryPolicy that the SDK refuses.
 
 ## What
 Reports a `RetryPolicy(...)` whose constants the SDK refuses: a negative `initial_interval`, `maximum_interval` or
@@ -84,7 +84,7 @@ named = RetryPolicy(non_retryable_error_types=[ValueError.__name__, *ERRORS])
 
 ## Fix safety
 Safe: a class in the list becomes its `__name__`, which is the name the SDK compares. Numbers are left to you.
-'''
+"""
 
 from __future__ import annotations
 

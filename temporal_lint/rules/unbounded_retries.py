@@ -1,4 +1,4 @@
-'''An activity call whose retries never end.
+"""An activity call whose retries never end.
 
 ## What
 Reports an activity call with no `schedule_to_close_timeout` and a retry policy without `maximum_attempts` (or with 0,
@@ -52,7 +52,7 @@ class Billing:
         await workflow.execute_activity("charge", order, start_to_close_timeout=timeout, **options)
         await workflow.execute_activity("charge", order, start_to_close_timeout=timeout, retry_policy=options.policy)
 ```
-'''
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-'''An option that the SDK's function does not take.
+"""An option that the SDK's function does not take.
 
 ## What
 Reports a keyword that a callable of the SDK refuses: a misspelt option (the nearest one is named), an option of
@@ -90,7 +90,7 @@ async def connect(options: dict[str, Any]) -> Client:
     except TypeError:
         return await Client.connect("localhost:7233", **options)
 ```
-'''
+"""
 
 from __future__ import annotations
 

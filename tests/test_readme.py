@@ -9,8 +9,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from support import project
 
-from temporal_lint import config, rules, run
+from temporal_lint import config, engine, pages, rules, run
+from temporal_lint.config import Settings
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -105,6 +107,19 @@ def test_a_rule_needs_one_file_and_nothing_else(tmp_path: Path) -> None:
     result = run.check(request, *run.configure(request))
     assert {each.code for each in result.diagnostics} == {"ACME001"}
     assert len(result.diagnostics) == 4
+
+
+def test_the_rule_that_contributing_shows_keeps_its_page(tmp_path: Path) -> None:
+    document = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"^````python\n(.*?)^````$", document, re.MULTILINE | re.DOTALL)
+    (tmp_path / "cron_without_id.py").write_text(text, encoding="utf-8")
+    (shown,) = [each for each in rules.load([tmp_path / "cron_without_id.py"]) if each.name == "cron-without-id"]
+    for block in (*pages.of(shown).blocks("Invalid"), *pages.of(shown).blocks("Valid")):
+        troubles: list[str] = []
+        joined = project(dict(block.files))
+        (module,) = joined.modules.values()
+        found = engine.diagnose(joined, module, engine.select([shown], Settings()), troubles)
+        assert [each.row for each in found] == [row for _, row, _ in block.expected] and not troubles
 
 
 def test_every_rule_of_the_readme_exists() -> None:

@@ -226,12 +226,11 @@ class Converters:
     def _imported(self) -> dict[Module, set[Module]]:
         found: dict[Module, set[Module]] = {}
         for module in self.project.modules.values():
-            for each in module.imports:
-                for name in (each.dotted, each.source):
-                    symbol = self.project.resolver.lookup(name, module)
-                    target = symbol if isinstance(symbol, Module) else getattr(symbol, "module", None)
-                    if isinstance(target, Module):
-                        found.setdefault(module, set()).add(target)
+            for name in {name for each in module.imports for name in (each.dotted, each.source)}:
+                symbol = self.project.resolver.lookup(name, module)
+                target = symbol if isinstance(symbol, Module) else getattr(symbol, "module", None)
+                if isinstance(target, Module):
+                    found.setdefault(module, set()).add(target)
         return found
 
     @cached_property

@@ -235,6 +235,7 @@ def canonical(dotted: str) -> str:
     return dotted
 
 
+@cache
 def exists(module: str, attribute: str) -> bool | None:
     """Whether `from module import attribute` works; None where the tables do not describe the module.
 
@@ -264,6 +265,7 @@ def signature(dotted: str) -> Signature | None:
     return method(owner, name) if owner in _table()["classes"] else None
 
 
+@cache
 def method(class_dotted: str, name: str) -> Signature | None:
     """A method or property of a class or of its bases."""
     found = next((each for each in _lineage(class_dotted) if f"{each}.{name}" in _table()["functions"]), None)
@@ -303,6 +305,7 @@ def attribute_type(class_dotted: str, name: str) -> str | None:
     return None
 
 
+@cache
 def class_has(class_dotted: str, name: str) -> bool | None:
     """Whether a class or its instances have a public attribute; None where a base outside the SDK may give it."""
     lineage = list(_lineage(class_dotted))
@@ -322,6 +325,7 @@ def class_has(class_dotted: str, name: str) -> bool | None:
 
 
 @cache
+@cache
 def options(dotted: str) -> Options | None:
     """The options of a call, a constructor or a TypedDict; None where there is no duration and no retry policy."""
     dotted = canonical(dotted)
@@ -334,6 +338,7 @@ def options(dotted: str) -> Options | None:
     return Options(frozenset(entry["names"]), frozenset(entry["durations"]), frozenset(entry["retry_policies"]))
 
 
+@cache
 def deprecated(dotted: str, parameter: str | None = None) -> Deprecation | None:
     """Whether the SDK calls a name, or a parameter of a callable, deprecated."""
     dotted = canonical(dotted)

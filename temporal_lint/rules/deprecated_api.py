@@ -117,8 +117,8 @@ def deprecated_api(module: Module, project: Project) -> Iterator[Finding]:
         yield from _attributes(chain, scope, module, project)
     for call in project.sdk_calls(module):
         for name, keyword in call.written.items():
-            bound = call.option(name)
             found = sdk.deprecated(call.api, name)
+            bound = call.option(name) if found is not None else None
             if found is not None and bound is not None and bound.expression is keyword.value:
                 yield Finding(module, keyword, _message(f"{call.api}({name}=...)"), found.advice)
 

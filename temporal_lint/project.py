@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 __all__ = [
-    "Activity", "Family", "Handler", "Project", "SdkCall", "Step", "Stray", "Workflow", "is_test_path", "tolerates",
+    "Activity", "Family", "Handler", "Project", "SdkCall", "Step", "Stray", "Workflow", "tolerates",
 ]  # fmt: skip
 
 
@@ -148,11 +148,6 @@ class Project(Calls):
                     reached[step.callee] = (*reached[function], step)
                     queue.append(step.callee)
         return reached
-
-
-def is_test_path(module: Module) -> bool:
-    """Whether a module belongs to a test suite."""
-    return module.is_test
 
 
 def _is_abstract(method: Function) -> bool:

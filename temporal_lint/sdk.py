@@ -272,15 +272,6 @@ def method(class_dotted: str, name: str) -> Signature | None:
     return _signature(f"{found}.{name}") if found else None
 
 
-def return_type(dotted: str) -> str | None:
-    """The annotation of what a call gives, after awaiting it where it is a coroutine; a class gives itself."""
-    dotted = canonical(dotted)
-    if dotted in _table()["classes"]:
-        return dotted
-    found = signature(dotted)
-    return found.returns or None if found else None
-
-
 @cache
 def class_info(dotted: str) -> ClassInfo | None:
     """A class by its dotted name, without what it inherits."""

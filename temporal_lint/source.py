@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import io
 import re
 import tokenize
@@ -34,7 +33,6 @@ class Source:
     path: Path
     text: str
     encoding: str = "utf-8"
-    bom: bool = False
 
     @classmethod
     def read(cls, path: Path) -> Source:
@@ -48,7 +46,6 @@ class Source:
     @classmethod
     def decode(cls, path: Path, data: bytes) -> Source:
         """Decode `data` as Python would: byte-order mark, then the coding line (PEP 263), then UTF-8."""
-        bom = data.startswith(codecs.BOM_UTF8)
         if (nul := data.find(b"\0")) >= 0:
             line = data.count(b"\n", 0, nul) + 1
             column = nul - data.rfind(b"\n", 0, nul)
@@ -65,7 +62,7 @@ class Source:
             raise SourceError(
                 f"The file is not valid {error.encoding}: the byte at offset {error.start} cannot be decoded.", line
             ) from None
-        return cls(path, text.removeprefix("\ufeff"), "utf-8" if encoding == "utf-8-sig" else encoding, bom)
+        return cls(path, text.removeprefix("\ufeff"), "utf-8" if encoding == "utf-8-sig" else encoding)
 
     @cached_property
     def line_starts(self) -> list[int]:

@@ -24,7 +24,7 @@ from temporal_lint.edits import Editor
 from temporal_lint.engine import judge
 from temporal_lint.facts import Function, Module
 from temporal_lint.graph import ModuleIndex, reach
-from temporal_lint.project import Project, SdkCall, is_test_path
+from temporal_lint.project import Project, SdkCall
 from temporal_lint.rule import Edit, Rule
 from temporal_lint.rules import load
 from temporal_lint.source import Source, SourceError
@@ -155,7 +155,7 @@ class Bench:
         """The activity calls whose target is known, by module: made directly, or through the project's wrappers."""
         found: dict[str, list[SdkCall]] = {}
         for module in self.loaded.modules.values():
-            if is_test_path(module):
+            if module.is_test:
                 continue
             for call in self.base.sdk_calls(module):
                 if call.family == "activity" and bool(call.via) is through and call.function is not None:
@@ -274,7 +274,7 @@ class Bench:
         replaced: dict[str, Module] = {}
         places: list[Function] = []
         for name, module in self.loaded.modules.items():
-            if is_test_path(module):
+            if module.is_test:
                 continue
             changes: list[Edit] = []
             editor: Editor | None = None

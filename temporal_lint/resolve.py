@@ -23,6 +23,8 @@ _BUILTINS = frozenset(dir(builtins))
 _BUILTIN_TYPES = frozenset(name for name in _BUILTINS if isinstance(getattr(builtins, name), type))
 # No sane chain of aliases, re-exports and attribute types is deeper; a cycle of modules ends here.
 _MAX_DEPTH = 60
+# Answers cut short are not kept, so what leads to many of them is asked again and again: twice as often per name.
+_MAX_CUTS = 1_000
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,7 @@ class Resolver:
         self._members: dict[tuple[Module | Class | Scope, str], Symbol | None] = {}
         # how often a cycle or the depth cut a question short: an answer found meanwhile is not kept
         self._cuts = 0
+        self._cuts_before = 0
 
     # ---- names -------------------------------------------------------------------------------------------------
 
@@ -130,7 +133,10 @@ class Resolver:
     ) -> T | None:
         """The answer of `find`, kept unless a cycle or the depth cut the search short; None in a cycle."""
         key = (expression, question)
-        if key in self._active or len(self._active) > _MAX_DEPTH:
+        if not self._active:
+            self._cuts_before = self._cuts
+        cut_often = self._cuts - self._cuts_before > _MAX_CUTS
+        if key in self._active or len(self._active) > _MAX_DEPTH or cut_often:
             self._cuts += 1
             return None
         cuts = self._cuts

@@ -34,6 +34,8 @@ _ANNOTATION = 4
 
 # No value that a person writes is nested deeper; a longer display is looked at up to here.
 _MAX_DEPTH = 30
+# Names that are followed for one value: `b = [a, a]`, `c = [b, b]` and so on doubles with each line.
+_MAX_HOPS = 1_000
 _MAX_ELEMENTS = 5_000
 
 
@@ -102,12 +104,16 @@ class Serial:
         self.project = project
         self.resolver = project.resolver
         self.converter: Converter = converter
-        self._busy: set[tuple[Class, str]] = set()
+        # What was found out in answer to one question: models share parts, and each is looked at once.
+        self._known: dict[tuple[Class, str], Refusal | None] = {}
+        self._hops = 0
 
     # ---- values --------------------------------------------------------------------------------------------------
 
     def value(self, expression: ast.expr, scope: Scope) -> Refusal | None:
         """Why the value of `expression` is certain to be refused (or drained) by the converter; None otherwise."""
+        self._known.clear()
+        self._hops = 0
         return None if self.converter == "custom" else self._value(expression, scope, "value", 0)
 
     def _value(self, expression: ast.expr, scope: Scope, place: Place, depth: int) -> Refusal | None:
@@ -211,6 +217,9 @@ class Serial:
         return found.inside("[*]") if found is not None else whole
 
     def _named(self, expression: ast.Name | ast.Attribute, scope: Scope, place: Place, depth: int) -> Refusal | None:
+        self._hops += 1
+        if self._hops > _MAX_HOPS:
+            return None
         symbol = self.resolver.resolve(expression, scope)
         if isinstance(symbol, Variable):
             if symbol.owner is not None and self.resolver.is_enum(symbol.owner):
@@ -339,17 +348,16 @@ class Serial:
     def _instance(self, cls: Class, place: Place, *, exact: bool) -> Refusal | None:
         """What is refused of an instance of a class; `exact` when it is certain not to be of a subclass."""
         shape = self.shape(cls)
-        busy = (cls, place)
-        if shape.kind == "unknown" or busy in self._busy:
+        if shape.kind == "unknown":
             return None
         if not exact and (shape.open or self._heirs(cls)):
             # some heir may be a dataclass, or otherwise fit
             return None
-        self._busy.add(busy)
-        try:
-            return self._instance_of(cls, shape, place)
-        finally:
-            self._busy.discard(busy)
+        if (cls, place) not in self._known:
+            # a class that holds itself is not refused for that
+            self._known[cls, place] = None
+            self._known[cls, place] = self._instance_of(cls, shape, place)
+        return self._known[cls, place]
 
     def _instance_of(self, cls: Class, shape: _Shape, place: Place) -> Refusal | None:
         plain_json = self.converter == "json"
@@ -435,6 +443,7 @@ class Serial:
         otherwise only what cannot be encoded counts."""
         if self.converter == "custom":
             return None
+        self._known.clear()
         found = self.resolver.annotation(expression, scope)
         encoding = self._typed(found, "value", declared=True)
         if encoding is not None and not encoding.drained:
@@ -484,7 +493,7 @@ class Serial:
 
     def _decoded_class(self, cls: Class, subscripted: bool, depth: int) -> Refusal | None:
         shape = self.shape(cls)
-        if shape.kind in ("unknown", "text", "model", "named-tuple", "flag") or (cls, "decoded") in self._busy:
+        if shape.kind in ("unknown", "text", "model", "named-tuple", "flag"):
             return None
         default = self.converter == "default"
         if shape.kind == "enum":
@@ -495,11 +504,10 @@ class Serial:
             advice = "Give the type argument in a subclass and annotate with that, or use `pydantic_data_converter`."
             return self._refuse(f"the dataclass `{cls.name}` with type arguments", advice)
         if shape.kind in ("dataclass", "typed-dict"):
-            self._busy.add((cls, "decoded"))
-            try:
-                return self._decoded_fields(shape, depth)
-            finally:
-                self._busy.discard((cls, "decoded"))
+            if (cls, "decoded") not in self._known:
+                self._known[cls, "decoded"] = None
+                self._known[cls, "decoded"] = self._decoded_fields(shape, depth)
+            return self._known[cls, "decoded"]
         strangers = {"default": _EXACT, "pydantic": _NO_SCHEMA}.get(self.converter, frozenset[str]())
         if shape.kind == "other" and shape.base not in strangers and _letter(shape.base, self.converter, None) != "r":
             return None

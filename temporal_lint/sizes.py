@@ -20,6 +20,8 @@ from temporal_lint.sql import HOLE
 from temporal_lint.values import UNKNOWN
 
 _MAX_DEPTH = 30
+# Names that are followed for one value: `b = [a, x]`, `c = [b, b]` and so on doubles with each line.
+_MAX_HOPS = 100
 # Functions that give as many bytes as they are told.
 _FILLED = frozenset(["builtins.bytes", "builtins.bytearray", "os.urandom", "secrets.token_bytes", "random.randbytes"])
 _COLLECTS = frozenset(f"builtins.{name}" for name in ("list", "tuple", "sorted"))
@@ -56,9 +58,11 @@ class Sizes:
         self.resolver = project.resolver
         self._ascii = converter in ("default", "json", "custom")
         self._lists_bytes = self._ascii
+        self._hops = 0
 
     def measure(self, expression: ast.expr, scope: Scope) -> Size | None:
         """The size of the payload of a value; None where nothing of it is known."""
+        self._hops = 0
         part = self._part(expression, scope, 0)
         if part.raw is not None:
             return Size(part.raw, part.raw_exact)
@@ -67,7 +71,7 @@ class Sizes:
         return Size(part.size, part.exact) if part is not _ANYTHING else None
 
     def _part(self, expression: ast.expr, scope: Scope, depth: int) -> _Part:
-        if depth > _MAX_DEPTH:
+        if depth > _MAX_DEPTH or self._hops > _MAX_HOPS:
             return _ANYTHING
         value = self.values.constant(expression, scope)
         if value is not UNKNOWN:
@@ -96,6 +100,7 @@ class Sizes:
         symbol = self.resolver.resolve(expression, scope)
         if not isinstance(symbol, Variable):
             return _ANYTHING
+        self._hops += 1
         parts: list[_Part] = []
         for binding in symbol.bindings:
             if binding.kind != "assign" or binding.value is None or binding.entered or self.values.is_mutated(binding):

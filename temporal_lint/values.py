@@ -20,6 +20,8 @@ from temporal_lint.sql import HOLE
 # A constant is computed only while it stays small: 8 MiB is four times the server's limit for a payload.
 _MAX_LENGTH = 8 * 2**20
 _MAX_DEPTH = 40
+# Names and functions that are followed for one value: `b = [a, a]`, `c = [b, b]` and so on doubles with each line.
+_MAX_HOPS = 1_000
 
 
 class _Unknown:
@@ -92,10 +94,11 @@ class Values:
 
     def __init__(self, resolver: Resolver) -> None:
         self.resolver = resolver
+        self._hops = 0
 
     def constant(self, expression: ast.expr, scope: Scope, depth: int = 0) -> Any:
         """The Python value of `expression` (numbers, text, bytes, containers, timedelta), or UNKNOWN."""
-        if depth > _MAX_DEPTH:
+        if self._is_too_far(depth):
             return UNKNOWN
         if isinstance(expression, ast.Constant):
             return expression.value
@@ -121,6 +124,12 @@ class Values:
             return self._comprehension(expression, scope, depth)
         return UNKNOWN
 
+    def _is_too_far(self, depth: int) -> bool:
+        """Whether following an expression has to end here; a question from outside (depth 0) starts to count anew."""
+        if depth == 0:
+            self._hops = 0
+        return depth > _MAX_DEPTH or self._hops > _MAX_HOPS
+
     def is_none(self, expression: ast.expr, scope: Scope) -> bool:
         """Whether `expression` is certain to be None."""
         return self.constant(expression, scope) is None
@@ -139,6 +148,7 @@ class Values:
             if not plain and expression.attr not in ("value", "_value_"):
                 return UNKNOWN
         value, binding = symbol.assigned
+        self._hops += 1
         held = self.constant(value, binding.scope, depth + 1)
         if isinstance(held, (list, dict, set)) and self.is_mutated(binding):
             return UNKNOWN
@@ -264,7 +274,7 @@ class Values:
         if not isinstance(source, (list, tuple, range)):
             return UNKNOWN
         element = self.constant(expression.elt, scope.module.scopes.get(expression, scope), depth + 1)
-        if element is UNKNOWN or len(source) * (len(element) if hasattr(element, "__len__") else 1) > _MAX_LENGTH:
+        if element is UNKNOWN or len(source) * _weight(element) > _MAX_LENGTH:
             return UNKNOWN
         return [element] * len(source)
 
@@ -272,7 +282,7 @@ class Values:
 
     def text(self, expression: ast.expr, scope: Scope, depth: int = 0) -> str | None:
         """The text of a string expression with HOLE for each unknown part; None where it is no certain string."""
-        if depth > _MAX_DEPTH:
+        if self._is_too_far(depth):
             return None
         if isinstance(expression, ast.Constant):
             return expression.value if isinstance(expression.value, str) else None
@@ -286,6 +296,7 @@ class Values:
             symbol = self.resolver.resolve(expression, scope)
             if isinstance(symbol, Variable) and symbol.assigned is not None:
                 value, binding = symbol.assigned
+                self._hops += 1
                 return self.text(value, binding.scope, depth + 1)
         return None
 
@@ -337,6 +348,7 @@ class Values:
             and len(symbol.returned) == 1
             and symbol.returned[0] is not None
         ):
+            self._hops += 1
             return self.text(symbol.returned[0], symbol.scope, depth + 1)
         return None
 
@@ -351,7 +363,7 @@ class Values:
     def keys(self, expression: ast.expr, scope: Scope, depth: int = 0) -> Keys:
         """The entries of a mapping that is splatted with `**`, as far as they can be told."""
         nothing = Keys({}, False)
-        if depth > _MAX_DEPTH:
+        if self._is_too_far(depth):
             return nothing
         if isinstance(expression, ast.Dict):
             return self._display_keys(expression, scope, depth)
@@ -365,6 +377,7 @@ class Values:
             symbol = self.resolver.resolve(expression, scope)
             if isinstance(symbol, Variable) and symbol.assigned is not None:
                 value, binding = symbol.assigned
+                self._hops += 1
                 found = self.keys(value, binding.scope, depth + 1)
                 return Keys(found.entries, found.complete and not self.is_mutated(binding))
         return nothing
@@ -398,6 +411,7 @@ class Values:
             value = symbol.returned[0]
             # what the function was given is not followed: names of its parameters stay unknown values
             if value is not None and not symbol.node.decorator_list:
+                self._hops += 1
                 return self.keys(value, symbol.scope, depth + 1)
         return Keys({}, False)
 
@@ -422,12 +436,26 @@ def _targets(node: ast.AST) -> list[ast.expr]:
     return [node.target] if isinstance(node, (ast.AnnAssign, ast.NamedExpr)) else []
 
 
+def _weight(value: Any) -> int:
+    """How many characters and values a constant holds, all the way down; counted a little over the limit at most."""
+    count = 0
+    waiting = [value]
+    while waiting and count <= _MAX_LENGTH:
+        each = waiting.pop()
+        count += max(len(each), 1) if isinstance(each, (str, bytes)) else 1
+        if isinstance(each, (list, tuple, set)):
+            waiting.extend(each)
+        elif isinstance(each, dict):
+            waiting.extend(each.values())
+    return count
+
+
 def _too_big(left: Any, right: Any, operation: ast.operator) -> bool:
     """Whether computing it could cost more than a constant is worth."""
     if isinstance(operation, ast.Mult):
         for many, times in ((left, right), (right, left)):
             if hasattr(many, "__len__") and isinstance(times, int):
-                return len(many) * max(times, 0) > _MAX_LENGTH
+                return _weight(many) * max(times, 0) > _MAX_LENGTH
     if isinstance(operation, (ast.Pow, ast.LShift)):
         return not (isinstance(left, (int, float)) and isinstance(right, int) and 0 <= right <= 64)
     if isinstance(left, str) and isinstance(operation, ast.Mod):

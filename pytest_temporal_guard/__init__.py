@@ -1,1 +1,1 @@
-"""A pytest plugin that runs an application's workflows and asserts what no linter can see."""
+"""The pytest plugin of temporal-lint. It has no fixtures and no guards yet."""

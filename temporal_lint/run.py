@@ -15,7 +15,7 @@ from temporal_lint.config import ConfigError, Configuration, Settings
 from temporal_lint.discover import Discovered, common_root, discover
 from temporal_lint.report import Result
 from temporal_lint.rule import Diagnostic
-from temporal_lint.source import Source, SourceError
+from temporal_lint.source import UTF16, Source, SourceError
 from temporal_lint.suppress import Silencer
 
 if TYPE_CHECKING:
@@ -117,7 +117,10 @@ def _check(request: Request, configuration: Configuration, selection: engine.Sel
 
 
 class _Reader:
-    """Reads files, standard input in place of one of them; `failed` are those that the disk refused."""
+    """Reads files, standard input in place of one of them.
+
+    `failed` are those that the disk refused, and those in UTF-16, whose imports nobody can read.
+    """
 
     def __init__(self, given: Mapping[Path, bytes]) -> None:
         self.given = given
@@ -126,10 +129,13 @@ class _Reader:
     def read(self, path: Path) -> bytes:
         """The bytes of a file; OSError where they cannot be had."""
         try:
-            return self.given[path] if path in self.given else path.read_bytes()
+            data = self.given[path] if path in self.given else path.read_bytes()
         except OSError:
             self.failed.add(path)
             raise
+        if data.startswith(UTF16):
+            self.failed.add(path)
+        return data
 
     def source(self, path: Path) -> Source:
         """A file as text; SourceError where that is impossible."""

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+UTF16 = (b"\xff\xfe", b"\xfe\xff")
+"""How a file in UTF-16 starts."""
+
 _LINE_END = re.compile(r"\r\n|\r|\n")
 
 
@@ -46,6 +49,8 @@ class Source:
     @classmethod
     def decode(cls, path: Path, data: bytes) -> Source:
         """Decode `data` as Python would: byte-order mark, then the coding line (PEP 263), then UTF-8."""
+        if data.startswith(UTF16):
+            raise SourceError("The file is encoded as UTF-16, which Python does not read as source; save it as UTF-8.")
         if (nul := data.find(b"\0")) >= 0:
             line = data.count(b"\n", 0, nul) + 1
             column = nul - data.rfind(b"\n", 0, nul)

@@ -58,14 +58,14 @@ class Source:
         try:
             encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
             text = data.decode(encoding)
-        except (SyntaxError, LookupError):
-            raise SourceError(
-                "The file declares an encoding that Python does not know, or that does not fit it."
-            ) from None
         except UnicodeDecodeError as error:
             line = data.count(b"\n", 0, error.start) + 1
             raise SourceError(
                 f"The file is not valid {error.encoding}: the byte at offset {error.start} cannot be decoded.", line
+            ) from None
+        except (SyntaxError, LookupError, UnicodeError):
+            raise SourceError(
+                "The file declares an encoding that Python does not know, or that does not fit it."
             ) from None
         return cls(path, text.removeprefix("\ufeff"), "utf-8" if encoding == "utf-8-sig" else encoding)
 

@@ -206,7 +206,8 @@ def _syntax_error(source: Source, error: Exception) -> SourceError:
         _ast_parse(source.text)
     except SyntaxError as found:
         message = (found.msg or "invalid syntax").rstrip(".")
-        return SourceError(f"Python cannot parse this: {message}.", found.lineno or 1, max(found.offset or 1, 1))
+        end = "" if message.endswith((".", "?")) else "."
+        return SourceError(f"Python cannot parse this: {message}{end}", found.lineno or 1, max(found.offset or 1, 1))
     except (RecursionError, MemoryError):
         return SourceError(TOO_DEEP)
     except ValueError as found:

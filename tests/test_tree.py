@@ -234,7 +234,7 @@ def test_a_syntax_error_is_one_sentence_with_its_place(text: str, line: int, col
     with pytest.raises(SourceError) as found:
         tree.parse(source(text))
     assert says in found.value.message
-    assert "\n" not in found.value.message and found.value.message.endswith(".")
+    assert "\n" not in found.value.message and found.value.message.endswith((".", "?"))
     assert (found.value.line, column or found.value.column) == (line, found.value.column)
 
 

@@ -12,9 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
-from pathspec import GitIgnoreSpec
-
-from temporal_lint.config import Settings, nearest
+from temporal_lint.config import Settings, globs, nearest
 from temporal_lint.engine import Selection, fits
 from temporal_lint.rule import Diagnostic, Edit, Fix, Rule, Severity
 from temporal_lint.source import Source
@@ -123,7 +121,7 @@ class Silencer:
         self.selection = selection
         self.settings = settings
         self._globs = [
-            (GitIgnoreSpec.from_lines([glob]), glob, words) for glob, words in settings.per_file_ignores.items()
+            (globs([glob], "per-file-ignores"), glob, words) for glob, words in settings.per_file_ignores.items()
         ]
 
     def silence(self, source: Source, relative: str, diagnostics: Sequence[Diagnostic]) -> list[Diagnostic]:
@@ -159,11 +157,12 @@ class Silencer:
                     yield self._reasonless(rule, source, one)
                 continue
             if one.verb not in _VERBS:
+                what = f"`{one.verb}` is no word of a" if one.verb else "There is nothing to do in this"
                 yield self._report(
                     rule,
                     source,
                     (one.start, one.end),
-                    f"`{one.verb}` is no word of a suppression comment, so nothing is suppressed.",
+                    f"{what} suppression comment, so nothing is suppressed.",
                     f"Write one of {', '.join(_VERBS)}.{nearest(one.verb, _VERBS)}",
                 )
                 continue
@@ -172,7 +171,7 @@ class Silencer:
                     rule,
                     source,
                     (one.start, one.end),
-                    "The brackets name no rule, so nothing is suppressed.",
+                    "The brackets name no rule, or are not closed, so nothing is suppressed.",
                     "Write the codes or the names of the rules into them.",
                 )
             for word, start, end in one.words or ():
@@ -202,8 +201,10 @@ class Silencer:
         if rule is None or rule not in self.selection.active:
             return
         for one in comments:
+            if one.verb not in _VERBS:
+                continue
             if one.words is None:
-                if not one.noqa and one.verb in _VERBS and not one.used and self._runs_everything:
+                if not one.noqa and not one.used and self._runs_everything:
                     yield self._report(
                         rule,
                         source,
@@ -284,11 +285,11 @@ def _suppressions(layout: Layout) -> Iterator[Suppression]:
         for pattern in (_OWN, _NOQA):
             for match in pattern.finditer(comment):
                 noqa = pattern is _NOQA
-                words = None
+                words: tuple[tuple[str, int, int], ...] | None = () if match["reason"].startswith("[") else None
                 if match["words"] is not None:
                     offset = start + match.start("words")
                     words = tuple(
-                        (word.group(), offset + word.start(), offset + word.end())
+                        (word.group().upper() if noqa else word.group(), offset + word.start(), offset + word.end())
                         for word in _WORD.finditer(match["words"])
                     )
                 yield Suppression(

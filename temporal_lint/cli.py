@@ -38,6 +38,10 @@ def main() -> None:
     except ConfigError as error:
         _complain(str(error))
         sys.exit(TROUBLE)
+    except OSError as error:
+        # a full disk behind standard output, a working directory that is gone
+        _complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.")
+        sys.exit(TROUBLE)
     except Exception as error:
         if os.environ.get("TEMPORAL_LINT_DEBUG"):
             raise
@@ -72,7 +76,7 @@ def _selectors(command: Command) -> Command:
     return command
 
 
-@commands.command()
+@commands.command(short_help="Check files and directories.")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path, allow_dash=True))
 @_selectors
 @click.option("--per-file-ignores", multiple=True, metavar="GLOB:RULES", help="Ignore rules in files; repeatable.")
@@ -131,8 +135,12 @@ def _request(paths: tuple[Path, ...], options: dict[str, Any]) -> Request:
     if Path("-") in paths:
         if len(paths) > 1:
             raise click.UsageError("`-` reads standard input and stands alone.")
-        stdin = sys.stdin.buffer.read()
+        if sys.stdin is None:
+            raise click.UsageError("`-` reads standard input, which is closed.")
         paths = (options["stdin_filename"] or Path("stdin.py"),)
+        if paths[0].is_dir():
+            raise click.UsageError(f"--stdin-filename names a file, and `{paths[0]}` is a directory.")
+        stdin = sys.stdin.buffer.read()
     elif options["stdin_filename"]:
         raise click.UsageError("--stdin-filename goes with the path `-`.")
     return Request(

@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import difflib
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from pathspec import GitIgnoreSpec
+
 OUTPUT_FORMATS = ("full", "concise", "json", "sarif", "github")
+_REPOSITORY = (".git", ".hg")
+_PROJECT = ("pyproject.toml", "setup.py", "setup.cfg", "requirements.txt", ".gitignore")
 LEVELS = ("error", "warning", "info", "off")
 
 Schema = Mapping[str, Any]
@@ -25,6 +29,8 @@ class ConfigError(Exception):
 
 def nearest(word: str, words: Sequence[str]) -> str:
     """A hint " Did you mean ...?" with the nearest of `words`, "" where none is near."""
+    if same := next((one for one in words if one.casefold() == word.casefold()), None):
+        return f" Did you mean `{same}`?"
     near = difflib.get_close_matches(word, words, n=len(words) or 1, cutoff=0.6)
     if not near:
         return ""
@@ -35,6 +41,14 @@ def nearest(word: str, words: Sequence[str]) -> str:
         return difflib.SequenceMatcher(None, other, word).ratio(), in_place
 
     return f" Did you mean `{max((one for one in words if one in near), key=likeness)}`?"
+
+
+def globs(patterns: Iterable[str], key: str) -> GitIgnoreSpec:
+    """The matcher of globs as in .gitignore. Raises ConfigError for one that is none, naming the setting `key`."""
+    try:
+        return GitIgnoreSpec.from_lines(patterns)
+    except ValueError as error:
+        raise ConfigError(f"A glob of `{key}` cannot be used: {error}.") from None
 
 
 def _key(default: Any, sentence: str, schema: Schema) -> Any:
@@ -282,11 +296,12 @@ def _shown(value: Any) -> str:
 def load(start: Path, explicit: Path | None = None, isolated: bool = False) -> Configuration:
     """The configuration for files below the directory `start`, an absolute path.
 
-    The root is the directory of the nearest file with our table, else the nearest repository, else `start`. An
+    The root is the directory of the nearest file with our table, else the nearest repository, else (a copy without
+    its history, as in an image) the nearest directory that looks like the top of a project, else `start`. An
     `explicit` file gives settings only; `isolated` reads no file. Raises ConfigError.
     """
     own = next(_tables(start), None) if not isolated else None
-    root = own[0].parent if own else _repository(start) or start
+    root = own[0].parent if own else _nearest(start, _REPOSITORY) or _nearest(start, _PROJECT) or start
     if explicit is not None and not isolated:
         return Configuration(parse(_table(explicit, must_be_ours=True) or {}, str(explicit)), root, explicit)
     if own is None:
@@ -309,13 +324,14 @@ def _table(file: Path, must_be_ours: bool) -> Mapping[str, Any] | None:
     else:
         import tomli as tomllib
     try:
-        text = file.read_text(encoding="utf-8")
+        data = file.read_bytes()
+        if not must_be_ours and b"temporal-lint" not in data:
+            return None
+        text = data.decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(
             f"{file}: the file cannot be read: {getattr(error, 'strerror', None) or 'not UTF-8'}."
         ) from None
-    if not must_be_ours and "temporal-lint" not in text:
-        return None
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -329,8 +345,9 @@ def _table(file: Path, must_be_ours: bool) -> Mapping[str, Any] | None:
     return table
 
 
-def _repository(start: Path) -> Path | None:
-    return next((one for one in (start, *start.parents) if (one / ".git").exists()), None)
+def _nearest(start: Path, marks: Sequence[str]) -> Path | None:
+    """The nearest directory from `start` upwards that holds one of `marks`."""
+    return next((one for one in (start, *start.parents) if any((one / mark).exists() for mark in marks)), None)
 
 
 def override(settings: Settings, **values: Any) -> Settings:

@@ -87,6 +87,14 @@ def test_nearest_table_is_the_root(tmp_path: Path) -> None:
     assert (explicit.root, explicit.settings.select) == (inner, ("TMP1",))
 
 
+def test_root_of_a_copy_without_its_history(tmp_path: Path) -> None:
+    inner = tmp_path / "app" / "flows"
+    inner.mkdir(parents=True)
+    assert load(inner).root == inner
+    (tmp_path / "requirements.txt").touch()
+    assert load(inner).root == tmp_path == load(inner, isolated=True).root
+
+
 @pytest.mark.parametrize("content", [b"select = [", b"\xff"])
 def test_broken_file_is_one_sentence(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "temporal-lint.toml").write_bytes(content)

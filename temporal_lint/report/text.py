@@ -44,6 +44,8 @@ def concise(shown: Iterable[Diagnostic], style: Style) -> Iterator[str]:
 def summary(result: Result) -> str:
     """One sentence of counts."""
     live = result.live
+    if not live and not result.files:
+        return "There is no Python file to check."
     if not live:
         return f"All checks passed: {_count(result.files, 'file')} checked."
     levels = Counter(one.severity for one in live)

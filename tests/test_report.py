@@ -91,7 +91,8 @@ def test_summary_counts() -> None:
     assert text.summary(result()) == "All checks passed: 3 files checked."
     assert text.summary(result(diagnostic(suppressed="x"))) == "All checks passed: 3 files checked."
     warning = diagnostic(severity=Severity.WARNING, fix=None)
-    assert text.summary(result(diagnostic(), warning, warning)) == "Found 1 error and 2 warnings in 1 file (1 fixable)."
+    found = text.summary(result(diagnostic(), warning, warning))
+    assert found == "Found 1 error and 2 warnings in 1 file (for [*], the json and sarif reports hold the fix)."
     info = diagnostic(severity=Severity.INFO, fix=None)
     assert text.summary(result(info)) == "Found 0 errors, 0 warnings and 1 note in 1 file."
     assert list(text.statistics([diagnostic(), diagnostic()])) == ["2  TMP101  activity-missing-timeout"]

@@ -52,9 +52,9 @@ def summary(result: Result) -> str:
     parts = [_count(levels[Severity.ERROR], "error"), _count(levels[Severity.WARNING], "warning")]
     if levels[Severity.INFO]:
         parts.append(_count(levels[Severity.INFO], "note"))
-    fixable = sum(_is_fixable(one) for one in live)
+    fixable = any(_is_fixable(one) for one in live)
     files = len({one.path for one in live})
-    tail = f" ({fixable} fixable)" if fixable else ""
+    tail = " (for [*], the json and sarif reports hold the fix)" if fixable else ""
     return f"Found {', '.join(parts[:-1])} and {parts[-1]} in {_count(files, 'file')}{tail}."
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ast
 from dataclasses import dataclass
 
 from temporal_lint.converters import Converters
-from temporal_lint.facts import Function, Parameter
+from temporal_lint.facts import Function, Parameter, decorator_target
 from temporal_lint.project import Project
 from temporal_lint.serial import Serial
 
@@ -64,8 +63,7 @@ def _name(function: Function) -> str:
 
 def _legacy(function: Function, project: Project) -> bool:
     for decorator in function.node.decorator_list:
-        target = decorator.func if isinstance(decorator, ast.Call) else decorator
-        dotted = project.resolver.dotted(target, function.outer) or ""
+        dotted = project.resolver.dotted(decorator_target(decorator), function.outer) or ""
         if dotted.startswith("temporal.") and dotted.endswith(_LEGACY):
             return True
     return False

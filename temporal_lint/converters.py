@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
 
-from temporal_lint.expected import tolerates
-from temporal_lint.facts import Class, Function, Module, Parameter, Scope, dotted_name
+from temporal_lint.facts import Class, Function, Module, Parameter, Scope
 from temporal_lint.project import Project, SdkCall
 from temporal_lint.resolve import External, Variable
 from temporal_lint.values import Bound
@@ -50,7 +49,6 @@ _PYDANTIC_MODULES = (
 )
 # Parts of a DataConverter that change neither what is refused nor how it is written.
 _NEUTRAL = frozenset(["payload_codec", "failure_converter_class", "payload_limits", "external_storage"])
-_RAISES = ("raises", "assertRaises", "assertRaisesRegex")
 
 
 @dataclass(frozen=True)
@@ -329,14 +327,3 @@ def _label(call: SdkCall, index: int, count: int, parameter: Parameter | None) -
     if parameter is not None:
         return f"The argument for `{parameter.name}`"
     return "The argument" if count == 1 else f"Argument {index + 1}"
-
-
-def expected_to_fail(module: Module, node: ast.AST) -> bool:
-    """Whether a test expects the code around `node` to raise, or a handler names the error that encoding raises."""
-    for each in module.ancestors(node):
-        if isinstance(each, (ast.With, ast.AsyncWith)):
-            for item in each.items:
-                manager = item.context_expr
-                if isinstance(manager, ast.Call) and (dotted_name(manager.func) or "").endswith(_RAISES):
-                    return True
-    return tolerates(module, node, "TypeError")

@@ -6,6 +6,8 @@ import ast
 
 from temporal_lint.facts import Module, dotted_name
 
+_RAISES = ("raises", "assertRaises", "assertRaisesRegex")
+
 
 def tolerates(module: Module, node: ast.AST, *errors: str) -> bool:
     """Whether one of these errors (bare names) is expected at `node`: by a handler, `suppress`, a test's `raises`.
@@ -25,6 +27,17 @@ def tolerates(module: Module, node: ast.AST, *errors: str) -> bool:
             return True
         inner = outer
     return False
+
+
+def expected_to_fail(module: Module, node: ast.AST) -> bool:
+    """Whether a test expects the code around `node` to raise, or a handler names the error that encoding raises."""
+    for each in module.ancestors(node):
+        if isinstance(each, (ast.With, ast.AsyncWith)):
+            for item in each.items:
+                manager = item.context_expr
+                if isinstance(manager, ast.Call) and (dotted_name(manager.func) or "").endswith(_RAISES):
+                    return True
+    return tolerates(module, node, "TypeError")
 
 
 def _expects(manager: ast.expr, errors: set[str]) -> bool:

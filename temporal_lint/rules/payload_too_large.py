@@ -61,7 +61,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from temporal_lint.converters import Converters, expected_to_fail, sent
+from temporal_lint.converters import Converters, sent
+from temporal_lint.expected import expected_to_fail
 from temporal_lint.project import Project, SdkCall
 from temporal_lint.rule import Finding, Severity, rule
 from temporal_lint.sizes import Size, Sizes

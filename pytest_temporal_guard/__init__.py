@@ -1,1 +1,11 @@
-"""The pytest plugin of temporal-lint. It has no fixtures and no guards yet."""
+"""A pytest plugin that runs Temporal workflows in a time-skipping server and asserts what no linter can see."""
+
+from __future__ import annotations
+
+
+class TemporalGuardWarning(UserWarning):
+    """Something that a guard set to `warn` found, or a fault of the guard itself."""
+
+
+class StuckWorkflowError(AssertionError):
+    """A workflow that a test waits for makes no progress: its tasks fail again and again, for the reason given."""

@@ -1,0 +1,462 @@
+"""Hooks on the SDK that see every workflow run of this process, whatever client, worker or loop it uses.
+
+Each worker gets one interceptor. It hands an extern function to the worker's workflows, by which an instance of a
+workflow is known to be that worker's (a `Replayer` of the test has none). Runners then wrap `activate` of an instance:
+commands, failures of tasks, and what user code hid are read off there, outside of the sandbox. Activities are seen by
+the interceptor itself. Nothing here raises into the user's code: a fault is kept in `Recorder.faults`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from typing import Any
+
+import temporalio.client
+import temporalio.worker
+import temporalio.worker.workflow_sandbox
+import temporalio.workflow
+from temporalio import activity
+from temporalio.worker import (
+    ActivityInboundInterceptor,
+    ActivityOutboundInterceptor,
+    ExecuteActivityInput,
+    Interceptor,
+    WorkflowInboundInterceptor,
+    WorkflowInterceptorClassInput,
+)
+
+from pytest_temporal_guard.runs import Attempt, Beat, Observed, RunKey, TaskFailure
+
+EXTERN = "__temporal_guard"
+
+
+class Recorder:
+    """What is seen, by run. `test` is the test that new runs belong to; None means that none is recorded.
+
+    `on_start(observed)` is called once for each run, in whatever thread sees it first. `on_failure(observed)` after
+    each failed workflow task.
+    """
+
+    def __init__(self) -> None:
+        self.test: str | None = None
+        self.runs: dict[RunKey, Observed] = {}
+        self.faults: list[str] = []
+        self.parameters: dict[str, tuple[str, ...]] = {}
+        self.interceptors: list[Callable[[Any], list[Interceptor]]] = []
+        self.on_failure: Callable[[Observed], None] = lambda observed: None
+        self.on_client: Callable[[str, Any], None] = lambda target, client: None
+        self.before_shutdown: Callable[[str], None] = lambda target: None
+        self._by_run_id: dict[str, Observed] = {}
+        self._lock = threading.Lock()
+
+    def observe(
+        self,
+        key: RunKey,
+        workflow_type: str,
+        worker: Any = None,
+        parent: tuple[str, str] | None = None,
+        continued_from: str | None = None,
+    ) -> Observed | None:
+        """The record of a run, made at its first sight; None while nothing is recorded."""
+        with self._lock:
+            found = self.runs.get(key)
+            if found is None:
+                if self.test is None:
+                    return None
+                found = Observed(key, workflow_type, self.test, parent, continued_from)
+                self.runs[key] = self._by_run_id[key.run_id] = found
+        found.worker = worker or found.worker
+        found.parent = parent or found.parent
+        found.continued_from = continued_from or found.continued_from
+        return found
+
+    def by_run_id(self, run_id: str) -> Observed | None:
+        """The record of a run of this process."""
+        return self._by_run_id.get(run_id)
+
+    def forget(self, keys: list[RunKey]) -> None:
+        """Drop what has been judged and reported."""
+        with self._lock:
+            for key in keys:
+                self.runs.pop(key, None)
+                self._by_run_id.pop(key.run_id, None)
+
+    @contextmanager
+    def guarded(self, doing: str) -> Iterator[None]:
+        """A fault of the recorder never reaches the user's code."""
+        try:
+            yield
+        except Exception as error:
+            if len(self.faults) < 20:
+                self.faults.append(f"{doing}: {type(error).__name__}: {error}")
+
+    def failed(self, observed: Observed, failure: TaskFailure) -> None:
+        """A workflow task of a run failed."""
+        observed.task_failures.append(failure)
+        self.on_failure(observed)
+
+
+_current = threading.local()
+_recorder: Recorder | None = None
+
+
+def install(recorder: Recorder) -> None:
+    """Put the hooks in place, once for a process; later calls only change the recorder."""
+    global _recorder
+    first = _recorder is None
+    _recorder = recorder
+    if first:
+        _hook_workers()
+        _hook_runners()
+        _hook_errors()
+        _hook_log()
+        _hook_clients()
+        _hook_servers()
+
+
+def uninstall() -> None:
+    """Stop recording. The hooks stay and do nothing."""
+    if _recorder is not None:
+        _recorder.test = None
+
+
+class Spy(Interceptor):
+    """What a worker gets. It tells the worker's workflows whose they are, and watches its activities."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        self.recorder = recorder
+        self.worker: temporalio.worker.Worker | None = None
+
+    def workflow_interceptor_class(
+        self, input: WorkflowInterceptorClassInput
+    ) -> type[WorkflowInboundInterceptor] | None:
+        """No class, so nothing runs inside of the sandbox; the extern function is found by `_hook_runners`."""
+        input.unsafe_extern_functions[EXTERN] = self.observe_instance
+        return None
+
+    def observe_instance(self, info: temporalio.workflow.Info) -> Observed | None:
+        """The record of the run that an instance is made for."""
+        if self.worker is None:
+            return None
+        client = self.worker.client
+        parent = (info.parent.workflow_id, info.parent.run_id) if info.parent else None
+        return self.recorder.observe(
+            RunKey(client.service_client.config.target_host, info.namespace, info.workflow_id, info.run_id),
+            info.workflow_type,
+            self.worker,
+            parent,
+            info.continued_run_id,
+        )
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
+        """Watch one attempt."""
+        return _WatchActivity(next, self.recorder)
+
+
+class _WatchActivity(ActivityInboundInterceptor):
+    def __init__(self, next: ActivityInboundInterceptor, recorder: Recorder) -> None:
+        super().__init__(next)
+        self.recorder = recorder
+        self.attempt: Attempt | None = None
+
+    def init(self, outbound: ActivityOutboundInterceptor) -> None:
+        super().init(_WatchHeartbeats(outbound, self))
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
+        with self.recorder.guarded("the start of an activity"):
+            self.attempt = self._begin(input)
+        attempt = self.attempt
+        if attempt is None:
+            return await super().execute_activity(input)
+        try:
+            result = await super().execute_activity(input)
+        except asyncio.CancelledError:
+            attempt.outcome = "cancelled"
+            raise
+        except BaseException:
+            attempt.outcome = "failed"
+            raise
+        else:
+            attempt.outcome = "completed"
+            return result
+        finally:
+            attempt.end = datetime.now(timezone.utc)
+
+    def _begin(self, input: ExecuteActivityInput) -> Attempt | None:
+        info = activity.info()
+        observed = self.recorder.by_run_id(info.workflow_run_id or "")
+        if observed is None:
+            return None
+        attempt = Attempt(
+            activity=info.activity_type,
+            activity_id=info.activity_id,
+            number=info.attempt,
+            start=datetime.now(timezone.utc),
+            heartbeat_timeout=info.heartbeat_timeout,
+            is_async=asyncio.iscoroutinefunction(input.fn) or asyncio.iscoroutinefunction(input.fn.__call__),
+            is_local=info.is_local,
+            resumed_from=tuple(info.heartbeat_details),
+        )
+        observed.attempts.append(attempt)
+        return attempt
+
+
+class _WatchHeartbeats(ActivityOutboundInterceptor):
+    def __init__(self, next: ActivityOutboundInterceptor, watch: _WatchActivity) -> None:
+        super().__init__(next)
+        self.watch = watch
+
+    def heartbeat(self, *details: Any) -> None:
+        attempt = self.watch.attempt
+        if attempt is not None:
+            with self.watch.recorder.guarded("a heartbeat"):
+                payloads = activity.payload_converter().to_payloads(details) if details else ()
+                size = sum(each.ByteSize() for each in payloads)
+                attempt.beats.append(Beat(datetime.now(timezone.utc), details, size))
+        super().heartbeat(*details)
+
+
+def _hook_workers() -> None:
+    original = temporalio.worker.Worker.__init__
+
+    @functools.wraps(original)
+    def init(self: temporalio.worker.Worker, client: Any, **options: Any) -> None:
+        recorder = _recorder
+        if recorder is None or recorder.test is None:
+            return original(self, client, **options)
+        spy = Spy(recorder)
+        more = [each for make in recorder.interceptors for each in make(client)]
+        original(self, client, **{**options, "interceptors": [*options.get("interceptors", ()), *more, spy]})
+        spy.worker = self
+        with recorder.guarded("a worker"):
+            _learn_parameters(recorder, options)
+            _hook_runner(type(options.get("workflow_runner")))
+            _hook_runner(type(options.get("unsandboxed_workflow_runner")))
+        return None
+
+    temporalio.worker.Worker.__init__ = init  # type: ignore[method-assign]
+
+
+def _learn_parameters(recorder: Recorder, options: dict[str, Any]) -> None:
+    """The names of parameters, for messages: what a user calls the third argument."""
+    import inspect
+
+    for function in options.get("activities", ()):
+        # The SDK has no public way from an activity to its definition.
+        definition = getattr(activity, "_Definition").from_callable(function)
+        if definition is not None and definition.name:
+            recorder.parameters[definition.name] = _names(inspect.signature(definition.fn))
+    for cls in options.get("workflows", ()):
+        definition = getattr(temporalio.workflow, "_Definition").from_class(cls)
+        if definition is not None and definition.name:
+            recorder.parameters[definition.name] = _names(inspect.signature(definition.run_fn))[1:]
+
+
+def _names(signature: Any) -> tuple[str, ...]:
+    return tuple(signature.parameters)
+
+
+def _hook_runners() -> None:
+    _hook_runner(temporalio.worker.workflow_sandbox.SandboxedWorkflowRunner)
+    _hook_runner(temporalio.worker.UnsandboxedWorkflowRunner)
+
+
+def _hook_runner(runner: type[Any]) -> None:
+    """Wrap `create_instance` of a class of runners, where it is the class's own and not wrapped yet."""
+    original = vars(runner).get("create_instance")
+    if original is None or hasattr(original, "__wrapped__"):
+        return
+
+    @functools.wraps(original)
+    def create_instance(self: Any, det: Any) -> Any:
+        # the sandbox makes an inner runner of its own; the instance of the outer one is the one to watch
+        nested = temporalio.workflow.unsafe.in_sandbox() or getattr(_current, "creating", False)
+        observe = det.extern_functions.get(EXTERN)
+        if nested or observe is None:
+            return original(self, det)
+        _current.creating = True
+        try:
+            instance = original(self, det)
+        finally:
+            _current.creating = False
+        watcher = getattr(observe, "__self__", None)
+        recorder = watcher.recorder if watcher is not None else None
+        if recorder is not None:
+            with recorder.guarded("a workflow instance"):
+                observed = observe(det.info)
+                if observed is not None:
+                    observed.sandboxed = isinstance(self, temporalio.worker.workflow_sandbox.SandboxedWorkflowRunner)
+                    _watch(instance, observed, recorder)
+        return instance
+
+    runner.create_instance = create_instance
+
+
+def _watch(instance: Any, observed: Observed, recorder: Recorder) -> None:
+    """Read off each activation of an instance. A new instance starts its commands again: it replays them."""
+    original = instance.activate
+    observed.commands.clear()
+
+    def activate(act: Any) -> Any:
+        _current.observed, _current.hidden = observed, []
+        try:
+            completion = original(act)
+        finally:
+            hidden, _current.observed, _current.hidden = _current.hidden, None, None
+        with recorder.guarded("an activation"):
+            _read(completion, act, observed, hidden, recorder)
+        return completion
+
+    instance.activate = activate
+
+
+def _read(completion: Any, act: Any, observed: Observed, hidden: list[str], recorder: Recorder) -> None:
+    if completion.HasField("failed"):
+        failure = completion.failed.failure
+        kind = failure.application_failure_info.type or "Error"
+        observed.swallowed.clear()
+        recorder.failed(observed, TaskFailure(kind, failure.message, failure.stack_trace))
+        return
+    if any(job.HasField("remove_from_cache") for job in act.jobs):
+        return
+    observed.task_failures.clear()
+    commands = completion.successful.commands
+    if hidden and not any(_tells_nondeterminism(each) for each in commands):
+        observed.swallowed.extend(hidden)
+    observed.commands.extend(each.SerializeToString(deterministic=True) for each in commands if _counts(each))
+
+
+def _counts(command: Any) -> bool:
+    """Whether a replay gives the command again: answers to queries and refused updates are in no history."""
+    kind = command.WhichOneof("variant")
+    if kind == "update_response":
+        return not command.update_response.HasField("rejected")
+    return kind != "respond_to_query"
+
+
+def _tells_nondeterminism(command: Any) -> bool:
+    """Whether a workflow fails with the very error, so that nothing is hidden."""
+    if command.WhichOneof("variant") != "fail_workflow_execution":
+        return False
+    failure = command.fail_workflow_execution.failure
+    while True:
+        if failure.application_failure_info.type in ("RestrictedWorkflowAccessError", "NondeterminismError"):
+            return True
+        if not failure.HasField("cause"):
+            return False
+        failure = failure.cause
+
+
+def _hook_errors() -> None:
+    """Note the errors that the SDK makes inside of an activation, and the warnings, whatever becomes of them."""
+
+    def nondeterminism(error: BaseException) -> None:
+        hidden = getattr(_current, "hidden", None)
+        if hidden is not None and len(hidden) < 20:
+            hidden.append(f"{error} ({_place()})")
+
+    def unfinished(warning: BaseException) -> None:
+        observed = getattr(_current, "observed", None)
+        if observed is not None and not temporalio.workflow.unsafe.is_replaying():
+            observed.unfinished_handlers.append(str(warning))
+
+    _after_init(temporalio.workflow.NondeterminismError, nondeterminism)
+    _after_init(temporalio.workflow.UnfinishedUpdateHandlersWarning, unfinished)
+    _after_init(temporalio.workflow.UnfinishedSignalHandlersWarning, unfinished)
+
+
+def _after_init(cls: type[BaseException], seen: Callable[[BaseException], None]) -> None:
+    original = cls.__init__
+
+    @functools.wraps(original)
+    def init(self: BaseException, *args: Any, **options: Any) -> None:
+        original(self, *args, **options)
+        if _recorder is not None:
+            with _recorder.guarded("an error of the SDK"):
+                seen(self)
+
+    cls.__init__ = init  # type: ignore[method-assign]
+
+
+def _place() -> str:
+    """The innermost line of the user's code on this thread's stack."""
+    for frame in reversed(traceback.extract_stack()):
+        inner = any(part in frame.filename for part in ("temporalio", "pytest_temporal_guard", "<string>", "/asyncio/"))
+        if not inner and "importlib" not in frame.filename:
+            return f"{frame.filename}:{frame.lineno}"
+    return "unknown place"
+
+
+class _ActivationLog(logging.Handler):
+    """Failures that happen around an activation (deadlock, unknown workflow, codec) are told by the SDK's log alone."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        recorder = _recorder
+        if recorder is None or not record.exc_info or not isinstance(record.args, tuple) or not record.args:
+            return
+        with recorder.guarded("the SDK's log"):
+            observed = recorder.by_run_id(str(record.args[-1]))
+            error = record.exc_info[1]
+            if observed is not None and error is not None and "activation" in str(record.msg):
+                stack = "".join(traceback.format_exception(error))
+                recorder.failed(observed, TaskFailure(type(error).__name__.lstrip("_"), str(error), stack))
+
+
+def _hook_log() -> None:
+    logging.getLogger("temporalio.worker._workflow").addHandler(_ActivationLog(logging.ERROR))
+
+
+def _hook_clients() -> None:
+    """Runs that a client starts and no worker of this process executes are runs all the same."""
+    # The root of every client's interceptors is private; where an SDK has it no more, such runs are not seen.
+    implementation = getattr(temporalio.client, "_ClientImpl", None)
+    if implementation is None:
+        try:
+            from temporalio.client._impl import _ClientImpl as implementation
+        except ImportError:
+            return
+    original = implementation.start_workflow
+
+    @functools.wraps(original)
+    async def start_workflow(self: Any, input: Any) -> Any:
+        handle = await original(self, input)
+        recorder = _recorder
+        if recorder is not None and recorder.test is not None:
+            with recorder.guarded("the start of a workflow"):
+                client = self._client
+                run_id = handle.result_run_id or handle.first_execution_run_id
+                if run_id:
+                    target = client.service_client.config.target_host
+                    recorder.observe(RunKey(target, client.namespace, handle.id, run_id), input.workflow)
+                    recorder.on_client(target, client)
+        return handle
+
+    implementation.start_workflow = start_workflow
+
+
+def _hook_servers() -> None:
+    """A test that closes its environment takes the histories with it: the last chance to fetch them."""
+    # Private, but the one place through which every server of the SDK's environments goes down.
+    try:
+        from temporalio.bridge.testing import EphemeralServer
+    except ImportError:
+        return
+    original = EphemeralServer.shutdown
+
+    @functools.wraps(original)
+    async def shutdown(self: Any) -> None:
+        recorder = _recorder
+        if recorder is not None:
+            with recorder.guarded("the end of a server"):
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(None, recorder.before_shutdown, self.target)
+        await original(self)
+
+    EphemeralServer.shutdown = shutdown  # type: ignore[method-assign]

@@ -11,12 +11,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
+import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import temporalio.client
 import temporalio.worker
@@ -33,6 +34,9 @@ from temporalio.worker import (
 )
 
 from pytest_temporal_guard.runs import Attempt, Beat, Observed, RunKey, TaskFailure
+
+if TYPE_CHECKING:
+    from temporalio.bridge.proto.workflow_commands import WorkflowCommand
 
 EXTERN = "__temporal_guard"
 
@@ -138,7 +142,8 @@ class Spy(Interceptor):
         self, input: WorkflowInterceptorClassInput
     ) -> type[WorkflowInboundInterceptor] | None:
         """No class, so nothing runs inside of the sandbox; the extern function is found by `_hook_runners`."""
-        input.unsafe_extern_functions[EXTERN] = self.observe_instance
+        functions: MutableMapping[str, Any] = input.unsafe_extern_functions
+        functions[EXTERN] = self.observe_instance
         return None
 
     def observe_instance(self, info: temporalio.workflow.Info) -> Observed | None:
@@ -249,12 +254,12 @@ def _learn_parameters(recorder: Recorder, options: dict[str, Any]) -> None:
     import inspect
 
     for function in options.get("activities", ()):
-        # The SDK has no public way from an activity to its definition.
-        definition = getattr(activity, "_Definition").from_callable(function)
+        # The SDK has no public way from an activity or a workflow to its definition.
+        definition = activity._Definition.from_callable(function)
         if definition is not None and definition.name:
             recorder.parameters[definition.name] = _names(inspect.signature(definition.fn))
     for cls in options.get("workflows", ()):
-        definition = getattr(temporalio.workflow, "_Definition").from_class(cls)
+        definition = temporalio.workflow._Definition.from_class(cls)
         if definition is not None and definition.name:
             recorder.parameters[definition.name] = _names(inspect.signature(definition.run_fn))[1:]
 
@@ -333,7 +338,7 @@ def _read(completion: Any, act: Any, observed: Observed, hidden: list[str], reco
     observed.commands.extend(each.SerializeToString(deterministic=True) for each in commands if _counts(each))
 
 
-def _counts(command: Any) -> bool:
+def _counts(command: WorkflowCommand) -> bool:
     """Whether a replay gives the command again: answers to queries and refused updates are in no history."""
     kind = command.WhichOneof("variant")
     if kind == "update_response":
@@ -341,7 +346,7 @@ def _counts(command: Any) -> bool:
     return kind != "respond_to_query"
 
 
-def _tells_nondeterminism(command: Any) -> bool:
+def _tells_nondeterminism(command: WorkflowCommand) -> bool:
     """Whether a workflow fails with the very error, so that nothing is hidden."""
     if command.WhichOneof("variant") != "fail_workflow_execution":
         return False
@@ -415,13 +420,12 @@ def _hook_log() -> None:
 
 def _hook_clients() -> None:
     """Runs that a client starts and no worker of this process executes are runs all the same."""
-    # The root of every client's interceptors is private; where an SDK has it no more, such runs are not seen.
-    implementation = getattr(temporalio.client, "_ClientImpl", None)
+    # The root of every client's interceptors is private, and was in `temporalio.client` before that was a package;
+    # where an SDK has it in neither place, such runs are not seen.
+    private: Any = sys.modules.get("temporalio.client._impl", temporalio.client)
+    implementation = getattr(private, "_ClientImpl", None)
     if implementation is None:
-        try:
-            from temporalio.client._impl import _ClientImpl as implementation
-        except ImportError:
-            return
+        return
     original = implementation.start_workflow
 
     @functools.wraps(original)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -97,7 +98,7 @@ class Attempt:
     def gaps(self) -> list[timedelta]:
         """The times without a beat: before the first, between two, and after the last."""
         points = [self.start, *(each.at for each in self.beats), *([self.end] if self.end else [])]
-        return [later - earlier for earlier, later in zip(points, points[1:])]
+        return [later - earlier for earlier, later in pairwise(points)]
 
     @property
     def longest_gap(self) -> timedelta:

@@ -35,7 +35,7 @@ class Sidecar:
         asyncio.run_coroutine_threadsafe(work, self._running())
 
     async def client(self, target: str, namespace: str, like: Client | None = None) -> Client:
-        """A client of this thread for a server and namespace, with the credentials of `like`. Only to be awaited here."""
+        """A client for a server and namespace, with the credentials of `like`; to be awaited in this thread only."""
         key = (target, namespace)
         if key not in self._clients:
             from temporalio.client import Client

@@ -12,7 +12,7 @@ import pkgutil
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pytest_temporal_guard.settings import Limits, Setting, Value
 
@@ -30,8 +30,8 @@ class Breach(NamedTuple):
     measured: str
     advice: str
     contributors: tuple[str, ...] = ()
-    limit: Optional[Value] = None
-    level: Optional[str] = None
+    limit: Value | None = None
+    level: str | None = None
 
 
 class Guard(NamedTuple):
@@ -41,7 +41,7 @@ class Guard(NamedTuple):
     page: str
     settings: tuple[Setting, ...]
     judge: Callable[[Any, Limits], Iterator[Breach]]
-    prepare: Optional[Callable[[Any, Limits], Coroutine[Any, Any, None]]]
+    prepare: Callable[[Any, Limits], Coroutine[Any, Any, None]] | None
 
 
 @cache
@@ -51,7 +51,7 @@ def all_guards() -> tuple[Guard, ...]:
     modules = [import_module(f"{__name__}.{name}") for name in names]
     return tuple(
         Guard(name, module.__doc__ or "", module.SETTINGS, module.judge, getattr(module, "prepare", None))
-        for name, module in zip(names, modules)
+        for name, module in zip(names, modules, strict=True)
     )
 
 

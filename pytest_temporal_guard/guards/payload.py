@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pytest_temporal_guard.runs import Run
 
 SETTINGS = (
-    Setting("payload", level, LEVEL, "fail", "What becomes of a test whose workflow sends a payload that is too large."),
+    Setting("payload", level, LEVEL, "fail", "What becomes of a test whose workflow sends too large a payload."),
     Setting(
         "max_payload_bytes", size, SIZE, 200_000,
         "Bytes that one payload may have; the server refuses one above 2 MiB.",

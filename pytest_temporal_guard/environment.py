@@ -16,7 +16,7 @@ import threading
 import time
 import weakref
 from asyncio import sleep as real_sleep
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any, ClassVar, TypeVar
 
@@ -29,9 +29,13 @@ from temporalio.client import (
     FetchWorkflowHistoryEventsInput,
     Interceptor,
     OutboundInterceptor,
+    StartWorkflowUpdateInput,
+    StartWorkflowUpdateWithStartInput,
     WorkflowHandle,
     WorkflowHistoryEventAsyncIterator,
     WorkflowHistoryEventFilterType,
+    WorkflowUpdateHandle,
+    WorkflowUpdateStage,
 )
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
@@ -68,6 +72,8 @@ _LONGEST_STEP = timedelta(days=365)
 # An unhindered step is over after 1 ms; one that takes longer waits for a running activity.
 _GRACE = 0.02
 _PAUSE = 0.05
+# An update that needs no virtual time is done within 10 ms, and must not cost any.
+_PATIENCE = 0.1
 # Long enough to tell a clock that skips (1 ms) from one that runs at the pace of the real one.
 _PROBE = timedelta(milliseconds=50)
 
@@ -162,6 +168,7 @@ class Pump:
         self._service = client.test_service
         # All of this is touched in the clock's thread only.
         self._waiters: dict[object, asyncio.AbstractEventLoop] = {}
+        self._timers: dict[object, asyncio.TimerHandle] = {}
         self._sleepers: list[_Sleeper] = []
         self._length = _FIRST_STEP
         self._is_stepping = False
@@ -171,16 +178,17 @@ class Pump:
         self._tasks: set[asyncio.Task[None]] = set()
 
     @contextlib.asynccontextmanager
-    async def waiting(self) -> AsyncIterator[None]:
-        """Time passes inside. On leaving, when nobody else waits, the clock has stopped skipping."""
+    async def waiting(self, patience: float = 0) -> AsyncIterator[None]:
+        """Time passes inside, after `patience` real seconds. On leaving, the clock has stopped skipping if no other
+        waits."""
         waiter = object()
         loop = asyncio.get_running_loop()
-        _clock.call(lambda: self._enter(waiter, loop))
+        _clock.call(lambda: self._enter(waiter, loop, patience))
         try:
             yield
         except GeneratorExit:
             # The task is being destroyed; nothing may be awaited any more.
-            _clock.call(lambda: self._waiters.pop(waiter, None))
+            _clock.call(lambda: self._forget(waiter))
             raise
         except BaseException:
             await _clock.run(self._leave(waiter))
@@ -192,14 +200,23 @@ class Pump:
         if duration > timedelta():
             await _clock.run(self._sleep(duration))
 
-    def _enter(self, waiter: object, loop: asyncio.AbstractEventLoop) -> None:
+    def _enter(self, waiter: object, loop: asyncio.AbstractEventLoop, patience: float) -> None:
+        if patience:
+            self._timers[waiter] = asyncio.get_running_loop().call_later(patience, self._enter, waiter, loop, 0)
+            return
+        self._timers.pop(waiter, None)
         if not self._waiters:
             self._length = _FIRST_STEP
         self._waiters[waiter] = loop
         self._start()
 
-    async def _leave(self, waiter: object) -> None:
+    def _forget(self, waiter: object) -> None:
         self._waiters.pop(waiter, None)
+        if timer := self._timers.pop(waiter, None):
+            timer.cancel()
+
+    async def _leave(self, waiter: object) -> None:
+        self._forget(waiter)
         if self._runner is not None and not self._is_wanted():
             await asyncio.wait({self._runner}, timeout=_GRACE)
             await self._settle()
@@ -291,10 +308,10 @@ async def _skip(service: Any, duration: timedelta) -> None:
 class GuardEnvironment(WorkflowEnvironment):
     """The SDK's environment with time skipping, on a test server that goes on after it.
 
-    As there, awaiting a workflow's result lets time pass (here also through `Client.get_workflow_handle`), and nothing
-    else does but `sleep`: an update or query that needs time to pass has to be awaited beside a result or a sleep.
-    Unlike there, any number of results may be awaited at once, in several event loops, and the clock stays near: see
-    `Pump`. Assertion errors in workflows fail the workflow.
+    As there, awaiting a workflow's result lets time pass, and assertion errors in workflows fail the workflow. Unlike
+    there, time also passes while an update's result is awaited that is not there within 100 ms, and for handles of
+    `Client.get_workflow_handle`; any number of results may be awaited at once, in several event loops; and the clock
+    stays near: see `Pump`.
     """
 
     def __init__(self, client: Client) -> None:
@@ -377,12 +394,12 @@ class GuardEnvironment(WorkflowEnvironment):
             self._auto_time_skipping = before
 
     @contextlib.asynccontextmanager
-    async def time_skipping_unlocked(self) -> AsyncIterator[None]:
-        """Time passes inside, as while awaiting a result."""
+    async def time_skipping_unlocked(self, patience: float = 0) -> AsyncIterator[None]:
+        """Time passes inside, as while awaiting a result; after `patience` real seconds."""
         if not self._auto_time_skipping:
             yield
             return
-        async with self._pump.waiting():
+        async with self._pump.waiting(patience):
             yield
 
 
@@ -559,6 +576,38 @@ class _PumpOutbound(OutboundInterceptor):
         if input.wait_new_event and input.event_filter_type == WorkflowHistoryEventFilterType.CLOSE_EVENT:
             return _PumpedEvents(self._env, input, events)
         return events
+
+    async def start_workflow_update(self, input: StartWorkflowUpdateInput) -> WorkflowUpdateHandle[Any]:
+        return await self._update(super().start_workflow_update(input), input.wait_for_stage)
+
+    async def start_update_with_start_workflow(
+        self, input: StartWorkflowUpdateWithStartInput
+    ) -> WorkflowUpdateHandle[Any]:
+        start = super().start_update_with_start_workflow(input)
+        return await self._update(start, input.update_workflow_input.wait_for_stage)
+
+    async def _update(
+        self, start: Awaitable[WorkflowUpdateHandle[Any]], stage: WorkflowUpdateStage
+    ) -> WorkflowUpdateHandle[Any]:
+        if stage == WorkflowUpdateStage.COMPLETED:
+            async with self._env.time_skipping_unlocked(_PATIENCE):
+                handle = await start
+        else:
+            handle = await start
+        # As the SDK's own environment makes a handle its own: there is no hook on a handle's `result`.
+        handle.__class__ = _PumpedUpdateHandle
+        handle._guard_environment = self._env  # type: ignore[attr-defined]
+        return handle
+
+
+class _PumpedUpdateHandle(WorkflowUpdateHandle[Any]):
+    """A handle whose result lets time pass while it is awaited."""
+
+    _guard_environment: GuardEnvironment
+
+    async def result(self, **options: Any) -> Any:
+        async with self._guard_environment.time_skipping_unlocked(_PATIENCE):
+            return await super().result(**options)
 
 
 class _PumpedEvents(WorkflowHistoryEventAsyncIterator):

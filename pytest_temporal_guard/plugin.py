@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_temporal_guard import TemporalGuardWarning
+from pytest_temporal_guard.arrival import when_imported
+from pytest_temporal_guard.fixtures import temporal_client, temporal_env, temporal_guard, temporal_server
 from pytest_temporal_guard.guards import all_guards
 from pytest_temporal_guard.settings import MARKER, SESSION, Setting, Settings, register
 
 if TYPE_CHECKING:
     from pytest_temporal_guard.session import GuardSession
 
+__all__ = ["temporal_client", "temporal_env", "temporal_guard", "temporal_server"]
+
 SETTINGS = pytest.StashKey[Settings]()
+CURRENT = pytest.StashKey["pytest.Item | None"]()
 SESSION_STATE = pytest.StashKey["GuardSession"]()
 
 
@@ -41,11 +45,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[SETTINGS] = found = Settings(config, settings())
     found.check()
 
+    if found.of("").value:
+        # A suite that never imports the SDK never pays for the guard.
+        when_imported("temporalio.worker", lambda: session_of(config).install())
+
 
 def is_guarded(item: pytest.Item) -> bool:
     """Whether the runs of a test are recorded and judged."""
     asked = "temporal_guard" in getattr(item, "fixturenames", ())
-    return asked or bool(item.config.stash[SETTINGS].of("").value and find_spec("temporalio"))
+    return asked or bool(item.config.stash[SETTINGS].of("").value)
 
 
 def session_of(config: pytest.Config) -> GuardSession:
@@ -54,6 +62,7 @@ def session_of(config: pytest.Config) -> GuardSession:
         from pytest_temporal_guard.session import GuardSession
 
         config.stash[SESSION_STATE] = GuardSession(config, config.stash[SETTINGS])
+        config.stash[SESSION_STATE].begin(config.stash.get(CURRENT, None))
     return config.stash[SESSION_STATE]
 
 
@@ -66,8 +75,9 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Runs belong to this test from its first fixture on."""
-    if is_guarded(item):
-        session_of(item.config).begin(item)
+    item.config.stash[CURRENT] = item if is_guarded(item) else None
+    if SESSION_STATE in item.config.stash:
+        session_of(item.config).begin(item.config.stash[CURRENT])
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -104,6 +114,15 @@ def _fail(report: pytest.TestReport, message: str) -> None:
         report.longrepr = message
     else:
         report.sections.append(("temporal guard", message))
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Which server the tests use, only when the guard is active."""
+    if not config.stash[SETTINGS].of("").value:
+        return None
+    from pytest_temporal_guard.keeper import found_server
+
+    return f"temporal guard: {found_server(config.stash[SETTINGS])}"
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -38,6 +38,8 @@ _OUTCOMES: dict[int, Outcome] = {
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED: "terminated",
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW: "continued as new",
 }
+CLOSED = frozenset(_OUTCOMES)
+"""The types of the events that end a run."""
 _ACTIVITY_ENDS: dict[int, Outcome] = {
     EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED: "completed",
     EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED: "failed",

@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
 from pytest_temporal_guard import recorder as hooks
+from pytest_temporal_guard.arrival import when_imported
 from pytest_temporal_guard.guards import Breach, all_guards, write
+from pytest_temporal_guard.keeper import TemporalServer
+from pytest_temporal_guard.local_servers import time_skipping_servers, use_local_servers
 from pytest_temporal_guard.recorder import Recorder
-from pytest_temporal_guard.runs import Observed, Run, RunKey
+from pytest_temporal_guard.runs import CLOSED, Beat, Observed, Run, RunKey
 from pytest_temporal_guard.settings import Limits, Settings
 from pytest_temporal_guard.sidecar import Sidecar
 
 if TYPE_CHECKING:
     from temporalio.client import Client, WorkflowHistory
+    from temporalio.testing import WorkflowEnvironment
+    from temporalio.worker import Interceptor
+
+    from pytest_temporal_guard.virtual import VirtualAttempt
 
 
 class Verdict(NamedTuple):
@@ -36,14 +45,23 @@ class GuardSession:
         self.recorder = Recorder()
         self.recorder.before_shutdown = self._server_goes_down
         self.recorder.on_client = self._client_seen
+        self.server = TemporalServer(settings, self.sidecar)
         self._clients: dict[tuple[str, str], Client] = {}
         self._histories: dict[RunKey, WorkflowHistory] = {}
         self._judged: dict[RunKey, bool] = {}
 
-    def begin(self, item: pytest.Item) -> None:
-        """From here on runs belong to this test."""
+    def install(self) -> None:
+        """Put the hooks on the SDK in place, and let the environments of tests use the servers of this machine."""
         hooks.install(self.recorder)
-        self.recorder.test = item.nodeid
+        when_imported("temporalio.testing", lambda: use_local_servers(self.settings))
+        if self.settings.of("virtual_time").value:
+            self.recorder.interceptors.append(self._virtual_time_of_suite)
+
+    def begin(self, item: pytest.Item | None) -> None:
+        """From here on runs belong to this test; to none, and are not recorded, when it is None."""
+        self.recorder.test = item.nodeid if item is not None else None
+        if item is not None:
+            hooks.install(self.recorder)
 
     def end(self, item: pytest.Item) -> None:
         """No run belongs to this test any more."""
@@ -55,7 +73,7 @@ class GuardSession:
     def judge(self, item: pytest.Item) -> Verdict:
         """Fetch the histories of the test's runs and let the guards judge those that are new, or have ended since."""
         limits = Limits(self.settings, item)
-        runs = [each for each in self._collect(item.nodeid) if not self._judged.get(each.observed.key)]
+        runs = [each for each in self.collect(item.nodeid) if not self._judged.get(each.observed.key)]
         verdict = Verdict(runs, [], [])
         for run in runs:
             known = run.observed.key in self._judged
@@ -68,6 +86,7 @@ class GuardSession:
     def stop(self) -> None:
         """The end of the pytest process."""
         hooks.uninstall()
+        self.server.stop()
         self.sidecar.stop()
 
     def _judge_run(self, run: Run, limits: Limits, verdict: Verdict) -> None:
@@ -89,10 +108,24 @@ class GuardSession:
     def _runs_of(self, test: str) -> list[Observed]:
         return [each for each in list(self.recorder.runs.values()) if each.test == test]
 
-    def _collect(self, test: str) -> list[Run]:
-        """The runs of a test with their histories, related to one another."""
+    def virtual_time(self, environment: WorkflowEnvironment, client: Client) -> Interceptor:
+        """An interceptor that puts the activities of a worker under virtual time, and tells the recorder of them."""
+        from pytest_temporal_guard.virtual import VirtualTime
+
+        return VirtualTime(environment, client=client, on_attempt=self._attempt_ended)
+
+    def _virtual_time_of_suite(self, client: Client) -> list[Interceptor]:
+        """Virtual time for a worker of an unmodified test, where the test's server has a clock that can be moved."""
+        if client.service_client.config.target_host not in time_skipping_servers:
+            return []
+        from temporalio.testing import WorkflowEnvironment
+
+        return [self.virtual_time(WorkflowEnvironment.from_client(client), client)]
+
+    def collect(self, test: str) -> list[Run]:
+        """The runs of a test with their histories, related to one another. Waits for the server."""
         observed = self._runs_of(test)
-        self._fetch([each for each in observed if not self._judged.get(each.key)])
+        self._fetch([each for each in observed if not self._has_all(each.key)])
         runs = {
             each.key: Run(each, self._histories.get(each.key), parameters=self.recorder.parameters) for each in observed
         }
@@ -105,6 +138,30 @@ class GuardSession:
             if former is not None:
                 former.continued.append(run)
         return list(runs.values())
+
+    def _has_all(self, key: RunKey) -> bool:
+        """Whether the history that was fetched is that of a closed run."""
+        history = self._histories.get(key)
+        return history is not None and bool(history.events) and history.events[-1].event_type in CLOSED
+
+    def _attempt_ended(self, virtual: VirtualAttempt) -> None:
+        """What virtual time saw of an attempt is what counts: its times are the server's."""
+        with self.recorder.guarded("an attempt in virtual time"):
+            observed = self.recorder.by_run_id(virtual.workflow_run_id)
+            if observed is None:
+                return
+            for attempt in observed.attempts:
+                if attempt.activity_id == virtual.activity_id and attempt.number == virtual.attempt:
+                    sizes = [each.size for each in attempt.beats]
+                    attempt.virtual, attempt.start, attempt.end = True, virtual.started, virtual.ended
+                    if virtual.outcome != "completes asynchronously":
+                        attempt.outcome = virtual.outcome
+                    attempt.beats = [
+                        Beat(virtual.started + timedelta(seconds=beat.seconds), beat.details, size)
+                        for beat, size in zip_longest(virtual.beats, sizes[: len(virtual.beats)], fillvalue=0)
+                    ]
+            if virtual.error is not None:
+                self.recorder.faults.append(f"virtual time of activity {virtual.activity_type}: {virtual.error}")
 
     def _fetch(self, observed: list[Observed]) -> None:
         if not observed:

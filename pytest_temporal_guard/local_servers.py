@@ -1,0 +1,44 @@
+"""The environments that tests make themselves start the servers of this machine, and download none."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, cast
+
+from temporalio.testing import WorkflowEnvironment
+
+from pytest_temporal_guard.server import Kind, sdk_binaries
+from pytest_temporal_guard.settings import Settings
+
+# HOST:PORT of the time-skipping servers that tests have started: only these have a clock that can be moved.
+time_skipping_servers: set[str] = set()
+
+
+def use_local_servers(settings: Settings) -> None:
+    """Wrap `WorkflowEnvironment.start_time_skipping` and `start_local`, once for a process.
+
+    A test that names a binary, a version or a directory for the download itself gets what it names.
+    """
+    given = settings.of("server")
+    found = sdk_binaries(given=given.value, origin=given.origin, kind=cast(Kind, settings.of("server_kind").value))
+    _wrap("start_time_skipping", "test_server", found.test_server, time_skipping_servers.add)
+    _wrap("start_local", "dev_server", found.dev_server, lambda target: None)
+
+
+def _wrap(name: str, prefix: str, path: str | None, started: Callable[[str], None]) -> None:
+    original: Any = getattr(WorkflowEnvironment, name)
+    if hasattr(original, "__wrapped__"):
+        return
+    own = ("existing_path", "download_version", "download_ttl")
+
+    @functools.wraps(original.__func__)
+    async def start(cls: type[WorkflowEnvironment], *args: Any, **options: Any) -> WorkflowEnvironment:
+        named = "download_dest_dir" in options or any(f"{prefix}_{each}" in options for each in own)
+        if path is not None and not named:
+            options[f"{prefix}_existing_path"] = path
+        environment: WorkflowEnvironment = await original.__func__(cls, *args, **options)
+        started(environment.client.service_client.config.target_host)
+        return environment
+
+    setattr(WorkflowEnvironment, name, classmethod(start))

@@ -19,7 +19,6 @@ from pytest_temporal_guard.alone import ActivityUnderTest
 from pytest_temporal_guard.environment import DevEnvironment, GuardEnvironment
 from pytest_temporal_guard.keeper import TemporalServer
 from pytest_temporal_guard.runs import Run, RunKey
-from pytest_temporal_guard.virtual import VirtualTime
 
 if TYPE_CHECKING:
     from pytest_temporal_guard.session import GuardSession
@@ -111,7 +110,7 @@ class GuardedWorker:
         the history are those of the first run; `Run.continued` has the links of a chain, and `Run.result` the result
         of its end. Raises `StuckWorkflowError` when it makes no progress.
         """
-        given = {"args": args} if args else {}
+        given: dict[str, Any] = {"args": args} if args else {}
         handle = await self.client.start_workflow(
             workflow, id=id or f"{_name(workflow)}-{uuid.uuid4()}", task_queue=self.task_queue, **given, **options
         )
@@ -129,11 +128,9 @@ class GuardedWorker:
 
 
 def _is_async(activity: Callable[..., Any]) -> bool:
-    return inspect.iscoroutinefunction(activity) or inspect.iscoroutinefunction(getattr(activity, "__call__", None))
+    call = getattr(type(activity), "__call__", None)  # noqa: B004 (an instance of a class may be an activity)
+    return inspect.iscoroutinefunction(activity) or inspect.iscoroutinefunction(call)
 
 
 def _name(workflow: Any) -> str:
     return workflow if isinstance(workflow, str) else str(getattr(workflow, "__qualname__", "workflow")).split(".")[0]
-
-
-__all__ = ["Bench", "GuardedWorker", "VirtualTime"]

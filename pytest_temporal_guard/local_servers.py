@@ -11,18 +11,16 @@ from temporalio.testing import WorkflowEnvironment
 from pytest_temporal_guard.server import Kind, sdk_binaries
 from pytest_temporal_guard.settings import Settings
 
-# HOST:PORT of the time-skipping servers that tests have started: only these have a clock that can be moved.
-time_skipping_servers: set[str] = set()
 
-
-def use_local_servers(settings: Settings) -> None:
+def use_local_servers(settings: Settings, time_skipping_started: Callable[[str], None]) -> None:
     """Wrap `WorkflowEnvironment.start_time_skipping` and `start_local`, once for a process.
 
     A test that names a binary, a version or a directory for the download itself gets what it names.
+    `time_skipping_started` is told HOST:PORT of each time-skipping server: only these have a clock that can be moved.
     """
     given = settings.of("server")
     found = sdk_binaries(given=given.value, origin=given.origin, kind=cast(Kind, settings.of("server_kind").value))
-    _wrap("start_time_skipping", "test_server", found.test_server, time_skipping_servers.add)
+    _wrap("start_time_skipping", "test_server", found.test_server, time_skipping_started)
     _wrap("start_local", "dev_server", found.dev_server, lambda target: None)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
-from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -13,7 +12,6 @@ from pytest_temporal_guard import recorder as hooks
 from pytest_temporal_guard.arrival import when_imported
 from pytest_temporal_guard.guards import Breach, all_guards, write
 from pytest_temporal_guard.keeper import TemporalServer
-from pytest_temporal_guard.local_servers import time_skipping_servers, use_local_servers
 from pytest_temporal_guard.recorder import Recorder
 from pytest_temporal_guard.runs import CLOSED, Beat, Observed, Run, RunKey
 from pytest_temporal_guard.settings import Limits, Settings
@@ -46,6 +44,7 @@ class GuardSession:
         self.recorder.before_shutdown = self._server_goes_down
         self.recorder.on_client = self._client_seen
         self.server = TemporalServer(settings, self.sidecar)
+        self._time_skipping_targets: set[str] = set()
         self._clients: dict[tuple[str, str], Client] = {}
         self._histories: dict[RunKey, WorkflowHistory] = {}
         self._judged: dict[RunKey, bool] = {}
@@ -53,7 +52,7 @@ class GuardSession:
     def install(self) -> None:
         """Put the hooks on the SDK in place, and let the environments of tests use the servers of this machine."""
         hooks.install(self.recorder)
-        when_imported("temporalio.testing", lambda: use_local_servers(self.settings))
+        when_imported("temporalio.testing", self._use_local_servers)
         if self.settings.of("virtual_time").value:
             self.recorder.interceptors.append(self._virtual_time_of_suite)
 
@@ -114,9 +113,14 @@ class GuardSession:
 
         return VirtualTime(environment, client=client, on_attempt=self._attempt_ended)
 
+    def _use_local_servers(self) -> None:
+        from pytest_temporal_guard.local_servers import use_local_servers
+
+        use_local_servers(self.settings, self._time_skipping_targets.add)
+
     def _virtual_time_of_suite(self, client: Client) -> list[Interceptor]:
         """Virtual time for a worker of an unmodified test, where the test's server has a clock that can be moved."""
-        if client.service_client.config.target_host not in time_skipping_servers:
+        if client.service_client.config.target_host not in self._time_skipping_targets:
             return []
         from temporalio.testing import WorkflowEnvironment
 
@@ -152,13 +156,14 @@ class GuardSession:
                 return
             for attempt in observed.attempts:
                 if attempt.activity_id == virtual.activity_id and attempt.number == virtual.attempt:
-                    sizes = [each.size for each in attempt.beats]
                     attempt.virtual, attempt.start, attempt.end = True, virtual.started, virtual.ended
                     if virtual.outcome != "completes asynchronously":
                         attempt.outcome = virtual.outcome
+                    # the recorder's interceptor saw the same beats, but for those sent while it had ended
+                    sizes = iter([each.size for each in attempt.beats])
                     attempt.beats = [
-                        Beat(virtual.started + timedelta(seconds=beat.seconds), beat.details, size)
-                        for beat, size in zip_longest(virtual.beats, sizes[: len(virtual.beats)], fillvalue=0)
+                        Beat(virtual.started + timedelta(seconds=beat.seconds), beat.details, next(sizes, 0))
+                        for beat in virtual.beats
                     ]
             if virtual.error is not None:
                 self.recorder.faults.append(f"virtual time of activity {virtual.activity_type}: {virtual.error}")

@@ -208,7 +208,7 @@ class _WatchActivity(ActivityInboundInterceptor):
             number=info.attempt,
             start=datetime.now(timezone.utc),
             heartbeat_timeout=info.heartbeat_timeout,
-            is_async=asyncio.iscoroutinefunction(input.fn) or asyncio.iscoroutinefunction(input.fn.__call__),
+            is_async=input.executor is None,
             is_local=info.is_local,
             resumed_from=tuple(info.heartbeat_details),
         )

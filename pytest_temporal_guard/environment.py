@@ -361,7 +361,8 @@ class GuardEnvironment(WorkflowEnvironment):
         """Move the clock by exactly `duration` on behalf of one running activity, which holds the clock meanwhile.
 
         This takes one hold off the clock until `duration` has passed: called while no activity runs and a result is
-        awaited, it would be one too many.
+        awaited, it would be one too many. It must end before the activity's own timeouts: a step under way across one
+        leaves the server's count of holds wrong for ever.
         """
         await _skip(self._client.test_service, _as_timedelta(duration))
 

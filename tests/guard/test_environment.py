@@ -20,7 +20,7 @@ import pytest
 from temporalio import activity, workflow
 from temporalio.client import WorkflowFailureError, WorkflowUpdateStage
 from temporalio.common import RetryPolicy
-from temporalio.exceptions import ActivityError, ApplicationError, TerminatedError
+from temporalio.exceptions import ApplicationError, TerminatedError
 from temporalio.testing import WorkflowEnvironment
 from temporalio.worker import Worker
 
@@ -383,9 +383,7 @@ def test_advance_moves_the_clock_under_the_activity_that_asks(address: str, monk
             started = time.perf_counter()
             assert await execute(env, Calls.run, "advance", HOUR, DAY) == pytest.approx(HOUR, abs=1)
             assert time.perf_counter() - started < 2
-            with pytest.raises(WorkflowFailureError) as caught:
-                await execute(env, Calls.run, "advance", HOUR, 60.0)
-            assert isinstance(caught.value.cause, ActivityError)
+            assert not await env.is_held()
 
     on(address, test)
 

@@ -88,6 +88,7 @@ def pytest_runtest_makereport(
     report = yield
     if SESSION_STATE in item.config.stash and is_guarded(item) and call.when in ("call", "teardown"):
         session = session_of(item.config)
+        session.watchdog.told(call.excinfo.value if call.excinfo is not None else None, item.nodeid)
         verdict = session.judge(item)
         failures = [*verdict.failures, *_warn(item, verdict.warnings)]
         if failures:

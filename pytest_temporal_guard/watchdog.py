@@ -9,6 +9,7 @@ inside its own loop, as `asyncio.timeout` does it, and `StuckWorkflowError` is r
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import threading
 import time
@@ -17,7 +18,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-import temporalio.client
 from temporalio import activity
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.client import (
@@ -105,7 +105,7 @@ class Watchdog:
         self._waits: dict[asyncio.Task[Any], Wait] = {}
         self._lock = threading.Lock()
         self._watching = False
-        self._wake: Callable[[], None] = lambda: None
+        self._wake: Callable[[], object] = lambda: None
         recorder.on_failure = self.task_failed
 
     def begin(self, level: str, after: int) -> None:
@@ -119,7 +119,9 @@ class Watchdog:
                 if observed.test == test:
                     observed.stuck_told = True
 
-    async def wait(self, client: Client, workflow_id: str, run_id: str | None, waiting: Coroutine[Any, Any, Any]) -> Any:
+    async def wait(
+        self, client: Client, workflow_id: str, run_id: str | None, waiting: Coroutine[Any, Any, Any]
+    ) -> Any:
         """What `waiting` gives; StuckWorkflowError when the workflow makes no progress."""
         task = asyncio.current_task()
         if task is None or task in self._waits or activity.in_activity():
@@ -184,10 +186,8 @@ class Watchdog:
             with self.recorder.guarded("looking after waits"):
                 await asyncio.gather(*map(self._look, due))
             pause = min(each.due for each in waits) - time.monotonic()
-            try:
+            with contextlib.suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(woken.wait(), max(0.0, pause))
-            except asyncio.TimeoutError:
-                pass
             woken.clear()
 
     async def _look(self, wait: Wait) -> None:
@@ -230,9 +230,9 @@ class Watchdog:
             return None
         if observed.worker is not None and observed.worker.is_shutdown:
             return None  # a worker with other code may take over
-        last = observed.task_failures[-1]
-        held = observed.deadlocked is not None and time.monotonic() - observed.deadlocked > _DEADLOCK_GOES_ON
-        return last if held or len(observed.task_failures) >= self.after else None
+        given_up, began = observed.deadlocked, observed.activating
+        held = given_up is not None and began is not None and began < given_up < time.monotonic() - _DEADLOCK_GOES_ON
+        return observed.task_failures[-1] if held or len(observed.task_failures) >= self.after else None
 
     async def _failing_on_server(
         self,
@@ -277,7 +277,7 @@ class Watchdog:
     ) -> tuple[str, Observed | None] | None:
         """Whether a workflow waits for nothing but activities and children that will never end."""
         pending = described.raw_description
-        if not pending.pending_activities and not pending.pending_children or len(waiting) > _DEPTH:
+        if len(waiting) > _DEPTH or not (pending.pending_activities or pending.pending_children):
             return None
         reasons = [_endless(each, observed) for each in pending.pending_activities]
         if None in reasons:
@@ -327,9 +327,7 @@ def _of_start(client: Any, options: dict[str, Any]) -> tuple[Client, str, str | 
     return client, options["start_workflow_operation"]._start_workflow_input.id, None
 
 
-def _wrap(
-    owner: type[Any], name: str, of: Callable[[Any, dict[str, Any]], tuple[Client, str, str | None]]
-) -> None:
+def _wrap(owner: type[Any], name: str, of: Callable[[Any, dict[str, Any]], tuple[Client, str, str | None]]) -> None:
     original = vars(owner)[name]
 
     @functools.wraps(original)

@@ -5,7 +5,8 @@ While a test waits for a workflow (`result`, an update, a query), the workflow m
 
 - its task fails `stuck_after` times in a row: a plain exception, a value that cannot be encoded, a payload that is too
   large, a missing timeout, a deadlock, a workflow that the worker does not know;
-- it waits for an activity that the worker does not know, or whose result cannot be encoded, and which is tried for ever;
+- it waits for an activity that the worker does not know, or whose result cannot be encoded, and that is tried for
+  ever;
 - it waits for a child workflow for which that is so.
 
 The wait then raises `StuckWorkflowError`, whose message says what fails, at which line, and what to change.

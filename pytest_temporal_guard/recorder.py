@@ -212,14 +212,13 @@ class _WatchActivity(ActivityInboundInterceptor):
         observed = self.recorder.by_run_id(info.workflow_run_id or "")
         if observed is None:
             return None
-        function: Any = input.fn
         attempt = Attempt(
             activity=info.activity_type,
             activity_id=info.activity_id,
             number=info.attempt,
             start=datetime.now(timezone.utc),
             heartbeat_timeout=info.heartbeat_timeout,
-            is_async=asyncio.iscoroutinefunction(function) or asyncio.iscoroutinefunction(function.__call__),
+            is_async=input.executor is None,
             is_local=info.is_local,
             resumed_from=tuple(info.heartbeat_details),
         )

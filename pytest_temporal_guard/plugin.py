@@ -92,6 +92,7 @@ def pytest_runtest_makereport(
         trouble = session.trouble(item)
         if trouble and not report.passed:
             report.sections.append(("temporal server", trouble))
+        session.watchdog.told(call.excinfo.value if call.excinfo is not None else None, item.nodeid)
         verdict = session.judge(item)
         failures = [*verdict.failures, *_warn(item, verdict.warnings)]
         if failures:

@@ -46,6 +46,8 @@ _ACTIVITY_ENDS: dict[int, Outcome] = {
     EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT: "timed out",
     EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED: "cancelled",
 }
+ACTIVITY_ENDS = frozenset(_ACTIVITY_ENDS)
+"""The types of the events that end an activity."""
 
 
 class RunKey(NamedTuple):
@@ -128,6 +130,9 @@ class Observed:
 
     `commands` are the workflow's commands so far, serialised, in order. `test` is the test that was running when the
     run was first seen. `parameters` names the parameters of the workflow and of the activities it may call.
+    `task_failures` are those in a row, `progress` the lengths of the history at which activations went well since.
+    `activating` and `deadlocked` are the times (`time.monotonic`) at which the activation that runs began, and at which
+    the SDK last gave one up.
     """
 
     key: RunKey
@@ -144,7 +149,32 @@ class Observed:
     not_idempotent: list[str] = field(default_factory=list)
     replay: list[str] = field(default_factory=list)
     stuck: str | None = None
+    stuck_told: bool = False
+    progress: set[int] = field(default_factory=set)
+    activating: float | None = None
+    deadlocked: float | None = None
     sandboxed: bool = True
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last workflow task failed, and none has succeeded since."""
+        return bool(self.task_failures) and not self.progress
+
+    def advanced(self, length: int) -> None:
+        """An activation at a history of so many events went well, and was no replay."""
+        self.progress.add(length)
+
+    def failed(self, failure: TaskFailure, length: int | None) -> None:
+        """A task failed, at a history of so many events if that is known.
+
+        One task may take several activations: those of the task that fails now do not part its failures from those
+        before; an earlier task that went well does.
+        """
+        earlier = len(self.progress) > 1 if length is None else any(each < length for each in self.progress)
+        if earlier:
+            self.task_failures.clear()
+        self.progress.clear()
+        self.task_failures.append(failure)
 
 
 @dataclass(frozen=True)

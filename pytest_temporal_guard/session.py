@@ -15,6 +15,8 @@ from pytest_temporal_guard.recorder import Recorder
 from pytest_temporal_guard.runs import CLOSED, Beat, Observed, Run, RunKey
 from pytest_temporal_guard.settings import Limits, Settings
 from pytest_temporal_guard.sidecar import Sidecar
+from pytest_temporal_guard.watchdog import Watchdog
+from pytest_temporal_guard.watchdog import install as watch_waits
 
 if TYPE_CHECKING:
     from temporalio.client import Client, WorkflowHistory
@@ -42,6 +44,7 @@ class GuardSession:
         self.recorder = Recorder()
         self.recorder.before_shutdown = self._server_goes_down
         self.recorder.on_client = self._client_seen
+        self.watchdog = Watchdog(self.recorder, self.sidecar)
         self.server = TemporalServer(settings, self.sidecar)
         self._time_skipping_targets: set[str] = set()
         self._clients: dict[tuple[str, str], Client] = {}
@@ -51,6 +54,7 @@ class GuardSession:
     def install(self) -> None:
         """Put the hooks on the SDK's workers and clients in place."""
         hooks.install(self.recorder)
+        watch_waits(self.watchdog)
         if self.settings.of("virtual_time").value:
             self.recorder.interceptors.append(self._virtual_time_of_suite)
 
@@ -59,6 +63,10 @@ class GuardSession:
         self.recorder.test = item.nodeid if item is not None else None
         if item is not None:
             hooks.install(self.recorder)
+            watch_waits(self.watchdog)
+            limits = Limits(self.settings, item)
+            self.watchdog.begin(limits["stuck"].value, limits["stuck_after"].value)
+            self.recorder.loops.begin(limits["loop"].value != "off", limits["max_blocking"].value)
 
     def end(self, item: pytest.Item) -> None:
         """No run belongs to this test any more."""

@@ -57,7 +57,13 @@ class Sidecar:
         loop, self._loop = self._loop, None
         self._clients.clear()
         if loop is not None:
-            loop.call_soon_threadsafe(loop.stop)
+            loop.call_soon_threadsafe(self._end, loop)
+
+    @staticmethod
+    def _end(loop: asyncio.AbstractEventLoop) -> None:
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.call_soon(loop.stop)
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:

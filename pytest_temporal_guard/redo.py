@@ -279,7 +279,6 @@ class _LoseResult(ActivityInboundInterceptor):
         self, input: ExecuteActivityInput, info: activity.Info, observed: Observed, turn: Turn, first: _First
     ) -> Any:
         injector = self.injector
-        key = (info.workflow_run_id or "", info.activity_id)
 
         def found(kind: str, *details: str) -> None:
             observed.not_idempotent.append(Repeat(info.activity_type, info.activity_id, kind, details))
@@ -299,8 +298,6 @@ class _LoseResult(ActivityInboundInterceptor):
             raise
         except Exception as error:
             raised, result = error, first.result
-        injector.first.pop(key, None)
-        injector.first[key] = first
         if turn.shared and before is not None:
             found("beside")
         elif before is not None:
@@ -328,7 +325,7 @@ class _Inner(Interceptor):
 
 
 class _LoseWorker(ActivityInboundInterceptor):
-    """`armed` while the attempt may be lost; `lost` from then on."""
+    """`armed` while the attempt may be lost; `lost` from then on. `elsewhere`: its function is in another process."""
 
     def __init__(self, next: ActivityInboundInterceptor, injector: Injector) -> None:
         super().__init__(next)
@@ -336,6 +333,7 @@ class _LoseWorker(ActivityInboundInterceptor):
         self.attempt: Attempt | None = None
         self.armed = False
         self.lost = False
+        self.elsewhere = False
         self.distinct: list[Any] = []
         self.task: asyncio.Task[Any] | None = None
 
@@ -344,7 +342,7 @@ class _LoseWorker(ActivityInboundInterceptor):
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         with self.injector.recorder.guarded("an activity that is to resume"):
-            await self._begin()
+            await self._begin(input)
         if self.attempt is None:
             return await super().execute_activity(input)
         try:
@@ -361,7 +359,7 @@ class _LoseWorker(ActivityInboundInterceptor):
         self.attempt.lost = True
         raise _failure("The temporal guard took the worker of this attempt away after a heartbeat.", LOST)
 
-    async def _begin(self) -> None:
+    async def _begin(self, input: ExecuteActivityInput) -> None:
         info, asked = activity.info(), self.injector.asked
         observed = self.injector.observed(info)
         if observed is None or asked is None or info.activity_type not in asked.resume:
@@ -372,6 +370,11 @@ class _LoseWorker(ActivityInboundInterceptor):
             if attempt.activity_id == info.activity_id and attempt.number == info.attempt:
                 self.attempt = attempt
                 break
+        threaded = input.executor is None or isinstance(input.executor, concurrent.futures.ThreadPoolExecutor)
+        self.elsewhere = not threaded
+        if self.elsewhere and self.attempt is not None:
+            # another process reads them, which is not seen
+            self.attempt.read_details = True
 
 
 class _LoseAtHeartbeat(ActivityOutboundInterceptor):
@@ -390,7 +393,7 @@ class _LoseAtHeartbeat(ActivityOutboundInterceptor):
         inbound = self.inbound
         if inbound.lost:
             # A worker that is gone sends nothing.
-            raise AttemptLost
+            return self._end()
         super().heartbeat(*details)
         if inbound.armed:
             with inbound.injector.recorder.guarded("a heartbeat"):
@@ -398,11 +401,14 @@ class _LoseAtHeartbeat(ActivityOutboundInterceptor):
                 if seen not in inbound.distinct:
                     inbound.distinct.append(seen)
             if len(inbound.distinct) >= _BEATS:
-                self._lose()
+                inbound.lost = True
+                self._end()
 
-    def _lose(self) -> None:
+    def _end(self) -> None:
         inbound = self.inbound
-        inbound.lost = True
+        if inbound.elsewhere:
+            # An error would reach the thread that carries heartbeats over, not the activity: it ends as it will.
+            return
         current = asyncio.current_task()
         # A task beside the activity's own may be the one that beats.
         is_async = inbound.attempt is not None and inbound.attempt.is_async

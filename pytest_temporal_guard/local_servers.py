@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import os
+import tempfile
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -15,7 +17,8 @@ from pytest_temporal_guard.settings import Settings
 def use_local_servers(settings: Settings, time_skipping_started: Callable[[str], None]) -> None:
     """Wrap `WorkflowEnvironment.start_time_skipping` and `start_local`, once for a process.
 
-    A test that names a binary, a version or a directory for the download itself gets what it names.
+    A test that names a binary gets that one. One that names a version to download gets it when it is there already,
+    else the server of this machine.
     `time_skipping_started` is told HOST:PORT of each time-skipping server: only these have a clock that can be moved.
     """
     given = settings.of("server")
@@ -28,12 +31,15 @@ def _wrap(name: str, prefix: str, path: str | None, started: Callable[[str], Non
     original: Any = getattr(WorkflowEnvironment, name)
     if hasattr(original, "__wrapped__"):
         return
-    own = ("existing_path", "download_version", "download_ttl")
+    program = {"test_server": "temporal-test-server", "dev_server": "temporal"}[prefix]
 
     @functools.wraps(original.__func__)
     async def start(cls: type[WorkflowEnvironment], *args: Any, **options: Any) -> WorkflowEnvironment:
-        named = "download_dest_dir" in options or any(f"{prefix}_{each}" in options for each in own)
-        if path is not None and not named:
+        version = options.get(f"{prefix}_download_version", "default")
+        folder = options.get("download_dest_dir") or tempfile.gettempdir()
+        # where and under which name the SDK keeps a version that it has downloaded
+        downloaded = os.path.exists(os.path.join(folder, f"{program}-{version}"))
+        if path is not None and not downloaded and options.get(f"{prefix}_existing_path") is None:
             options[f"{prefix}_existing_path"] = path
         environment: WorkflowEnvironment = await original.__func__(cls, *args, **options)
         started(environment.client.service_client.config.target_host)

@@ -54,6 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if found.of("").value:
         # A suite that never imports the SDK never pays for the guard.
         when_imported("temporalio.worker", lambda: session_of(config).install())
+        when_imported("temporalio.testing", lambda: session_of(config).use_local_servers())
 
 
 def is_guarded(item: pytest.Item) -> bool:

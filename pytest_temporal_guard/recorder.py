@@ -17,21 +17,24 @@ import traceback
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import temporalio.client
-import temporalio.worker
-import temporalio.worker.workflow_sandbox
 import temporalio.workflow
 from temporalio import activity
+
+# Names, not `temporalio.worker.Worker`: this module may be imported at the very end of the import of that package.
 from temporalio.worker import (
     ActivityInboundInterceptor,
     ActivityOutboundInterceptor,
     ExecuteActivityInput,
     Interceptor,
+    UnsandboxedWorkflowRunner,
+    Worker,
     WorkflowInboundInterceptor,
     WorkflowInterceptorClassInput,
 )
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from pytest_temporal_guard.runs import Attempt, Beat, Observed, RunKey, TaskFailure
 
@@ -137,13 +140,13 @@ class Spy(Interceptor):
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
-        self.worker: temporalio.worker.Worker | None = None
+        self.worker: Worker | None = None
 
     def workflow_interceptor_class(
         self, input: WorkflowInterceptorClassInput
     ) -> type[WorkflowInboundInterceptor] | None:
         """No class, so nothing runs inside of the sandbox; the extern function is found by `_hook_runners`."""
-        functions: MutableMapping[str, Any] = input.unsafe_extern_functions
+        functions = cast("MutableMapping[str, Any]", input.unsafe_extern_functions)
         functions[EXTERN] = self.observe_instance
         return None
 
@@ -206,7 +209,7 @@ class _WatchActivity(ActivityInboundInterceptor):
             number=info.attempt,
             start=datetime.now(timezone.utc),
             heartbeat_timeout=info.heartbeat_timeout,
-            is_async=asyncio.iscoroutinefunction(input.fn) or asyncio.iscoroutinefunction(input.fn.__call__),
+            is_async=input.executor is None,
             is_local=info.is_local,
             resumed_from=tuple(info.heartbeat_details),
         )
@@ -230,10 +233,10 @@ class _WatchHeartbeats(ActivityOutboundInterceptor):
 
 
 def _hook_workers() -> None:
-    original = temporalio.worker.Worker.__init__
+    original = Worker.__init__
 
     @functools.wraps(original)
-    def init(self: temporalio.worker.Worker, client: Any, **options: Any) -> None:
+    def init(self: Worker, client: Any, **options: Any) -> None:
         recorder = _recorder
         if recorder is None or recorder.test is None:
             return original(self, client, **options)
@@ -249,7 +252,7 @@ def _hook_workers() -> None:
             _hook_runner(type(options.get("unsandboxed_workflow_runner")))
         return None
 
-    temporalio.worker.Worker.__init__ = init  # type: ignore[method-assign]
+    Worker.__init__ = init  # type: ignore[method-assign]
 
 
 def _learn_parameters(recorder: Recorder, options: dict[str, Any]) -> None:
@@ -258,11 +261,11 @@ def _learn_parameters(recorder: Recorder, options: dict[str, Any]) -> None:
 
     for function in options.get("activities", ()):
         # The SDK has no public way from an activity or a workflow to its definition.
-        definition = activity._Definition.from_callable(function)
-        if definition is not None and definition.name:
-            recorder.parameters[definition.name] = _names(inspect.signature(definition.fn))
+        called = activity._Definition.from_callable(function)
+        if called is not None and called.name:
+            recorder.parameters[called.name] = _names(inspect.signature(called.fn))
     for cls in options.get("workflows", ()):
-        definition = temporalio.workflow._Definition.from_class(cls)
+        definition: Any = temporalio.workflow._Definition.from_class(cls)
         if definition is not None and definition.name:
             recorder.parameters[definition.name] = _names(inspect.signature(definition.run_fn))[1:]
 
@@ -272,8 +275,8 @@ def _names(signature: Any) -> tuple[str, ...]:
 
 
 def _hook_runners() -> None:
-    _hook_runner(temporalio.worker.workflow_sandbox.SandboxedWorkflowRunner)
-    _hook_runner(temporalio.worker.UnsandboxedWorkflowRunner)
+    _hook_runner(SandboxedWorkflowRunner)
+    _hook_runner(UnsandboxedWorkflowRunner)
 
 
 def _hook_runner(runner: type[Any]) -> None:
@@ -300,7 +303,7 @@ def _hook_runner(runner: type[Any]) -> None:
             with recorder.guarded("a workflow instance"):
                 observed = observe(det.info)
                 if observed is not None:
-                    observed.sandboxed = isinstance(self, temporalio.worker.workflow_sandbox.SandboxedWorkflowRunner)
+                    observed.sandboxed = isinstance(self, SandboxedWorkflowRunner)
                     _watch(instance, observed, recorder)
         return instance
 

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from pytest_temporal_guard import recorder as hooks
-from pytest_temporal_guard.arrival import when_imported
 from pytest_temporal_guard.guards import Breach, all_guards, write
 from pytest_temporal_guard.keeper import TemporalServer
 from pytest_temporal_guard.recorder import Recorder
@@ -53,9 +52,8 @@ class GuardSession:
         self._judged: dict[RunKey, bool] = {}
 
     def install(self) -> None:
-        """Put the hooks on the SDK in place, and let the environments of tests use the servers of this machine."""
+        """Put the hooks on the SDK's workers and clients in place."""
         hooks.install(self.recorder)
-        when_imported("temporalio.testing", self._use_local_servers)
         if self.settings.of("virtual_time").value:
             self.recorder.interceptors.append(self._virtual_time_of_suite)
 
@@ -136,7 +134,8 @@ class GuardSession:
 
         return VirtualTime(environment, client=client, on_attempt=self._attempt_ended)
 
-    def _use_local_servers(self) -> None:
+    def use_local_servers(self) -> None:
+        """Let the environments that tests make use the servers of this machine."""
         from pytest_temporal_guard.local_servers import use_local_servers
 
         use_local_servers(self.settings, self._time_skipping_targets.add)

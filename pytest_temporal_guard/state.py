@@ -279,7 +279,7 @@ def changes(before: Any, after: Any) -> list[str]:
         return []
     if isinstance(before, Snapshot) and isinstance(after, Snapshot):
         return list(before.changes(after))
-    return list(_differences("", before, after))
+    return list(_differences("state", before, after))
 
 
 def shorten(text: str, limit: int = _SHOWN) -> str:
@@ -324,7 +324,6 @@ def _times(number: int) -> str:
 
 
 def _differences(path: str, before: Any, after: Any) -> Iterator[str]:
-    where = path or "the state"
     if isinstance(before, dict) and isinstance(after, dict):
         for key in [*before, *(each for each in after if each not in before)]:
             inner = f"{path}[{key!r}]"
@@ -336,12 +335,12 @@ def _differences(path: str, before: Any, after: Any) -> Iterator[str]:
                 yield from _differences(inner, before[key], after[key])
     elif isinstance(before, (list, frozenset)) and isinstance(after, type(before)):
         old, new = list(before), list(after)
-        yield from (f"{where}: added: {shorten(repr(each))}" for each in _without(new, old))
-        yield from (f"{where}: gone: {shorten(repr(each))}" for each in _without(old, new))
+        yield from (f"{path}: added: {shorten(repr(each))}" for each in _without(new, old))
+        yield from (f"{path}: gone: {shorten(repr(each))}" for each in _without(old, new))
         if len(old) == len(new) and not _without(new, old):
-            yield f"{where}: another order: {shorten(repr(new))}"
+            yield f"{path}: another order: {shorten(repr(new))}"
     else:
-        yield f"{where}: {shorten(repr(before))} became {shorten(repr(after))}"
+        yield f"{path}: {shorten(repr(before))} became {shorten(repr(after))}"
 
 
 def _without(items: list[Any], others: list[Any]) -> list[Any]:

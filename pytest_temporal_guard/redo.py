@@ -297,6 +297,8 @@ class _LoseResult(ActivityInboundInterceptor):
         except temporalio.exceptions.CancelledError:
             raise
         except Exception as error:
+            if isinstance(error, ApplicationError) and error.type == LOST:
+                raise
             raised, result = error, first.result
         if turn.shared and before is not None:
             found("beside")
@@ -364,12 +366,11 @@ class _LoseWorker(ActivityInboundInterceptor):
         observed = self.injector.observed(info)
         if observed is None or asked is None or info.activity_type not in asked.resume:
             return
-        self.armed = info.attempt == 1 and await self.injector.reason_to_leave(observed, info, LOST) is None
+        mine = [each for each in observed.attempts if each.activity_id == info.activity_id]
+        once = any(each.lost for each in mine)
+        self.armed = not once and await self.injector.reason_to_leave(observed, info, LOST) is None
         self.task = asyncio.current_task()
-        for attempt in reversed(observed.attempts):
-            if attempt.activity_id == info.activity_id and attempt.number == info.attempt:
-                self.attempt = attempt
-                break
+        self.attempt = next((each for each in reversed(mine) if each.number == info.attempt), None)
         threaded = input.executor is None or isinstance(input.executor, concurrent.futures.ThreadPoolExecutor)
         self.elsewhere = not threaded
         if self.elsewhere and self.attempt is not None:

@@ -35,11 +35,11 @@ _SHOWN = 160
 class Part(NamedTuple):
     """A table, a directory or a log. `items` has what each thing in it looks like and how often it is there, by digest.
 
-    `items` is None for a table that is too long; then `digest` and `count` are all that is known of it.
+    `items` is None for a table that is too long; then `digest` and `size` are all that is known of it.
     """
 
     kind: str
-    count: int
+    size: int
     digest: int
     items: Mapping[bytes, tuple[str, int]] | None
 
@@ -59,7 +59,7 @@ class Snapshot:
     __hash__ = None  # type: ignore[assignment]
 
     def __repr__(self) -> str:
-        return f"<Snapshot {', '.join(f'{name}: {part.count}' for name, part in self.parts.items())}>"
+        return f"<Snapshot {', '.join(f'{name}: {part.size}' for name, part in self.parts.items())}>"
 
     def changes(self, later: Snapshot) -> Iterator[str]:
         """One phrase for each row, file or call that was added or went away."""
@@ -68,7 +68,7 @@ class Snapshot:
             if before is None or after is None:
                 part = before or after
                 assert part is not None
-                yield f"{name} {'appeared' if before is None else 'went away'}, with {part.count} {part.kind}s"
+                yield f"{name} {'appeared' if before is None else 'went away'}, with {part.size} {part.kind}s"
             elif before[:3] != after[:3]:
                 yield from _changes(name, before, after)
 
@@ -267,8 +267,9 @@ def freeze(value: Any, _above: tuple[int, ...] = ()) -> Any:
         return [freeze(each, above) for each in value]
     if isinstance(value, (set, frozenset)):
         return frozenset(value)
-    if type(value).__repr__ is object.__repr__ and hasattr(value, "__dict__"):
-        return {"": type(value).__qualname__, **freeze(vars(value), above)}
+    cls: Any = type(value)
+    if cls.__repr__ is object.__repr__ and hasattr(value, "__dict__"):
+        return {"": cls.__qualname__, **freeze(vars(value), above)}
     # A type with a repr of its own tells its value by it. A copy would not do: many types have no `==` of their own.
     return repr(value)
 
@@ -307,7 +308,7 @@ def _part(kind: str, found: Iterable[tuple[bytes, str]], max_items: int) -> Part
 
 def _changes(name: str, before: Part, after: Part) -> Iterator[str]:
     if before.items is None or after.items is None:
-        yield f"{name}: {before.count} {before.kind}s before, {after.count} after (too many to compare one by one)"
+        yield f"{name}: {before.size} {before.kind}s before, {after.size} after (too many to compare one by one)"
         return
     for digest, (shown, count) in after.items.items():
         more = count - (before.items[digest][1] if digest in before.items else 0)

@@ -1,9 +1,9 @@
 """A long activity that loses its worker goes on where it was.
 
 ## What it asserts
-Nothing until `expect_resume` names an activity, in the marker of a test or for the whole suite. The first attempt of a
-named activity then loses its worker at the third heartbeat whose details are new; with two in all, before it tells its
-result. The server hands the last details to the next attempt, and that one
+Nothing until `expect_resume` names an activity, in the marker of a test or for the whole suite. A named activity then
+loses its worker once, at the third heartbeat whose details are new; with two in all, before it tells its result. The
+server hands the last details to the next attempt, and that one
 - reads them: `activity.info().heartbeat_details`, and
 - goes on from them: its first two beats are not those of the attempt that was lost.
 
@@ -95,7 +95,7 @@ def _of_activity(activity: ActivityRun) -> Iterator[Breach]:
     elif len(again) > 1 and again[:2] == before[:2]:
         yield Breach(
             f"activity `{activity.type}` starts over: its worker was lost after {len(lost.beats)} heartbeats, the next "
-            f"attempt read what the last one left it, {given}, and yet began again with the heartbeat "
+            f"attempt was given what the last one left, {given}, and yet began again with the heartbeat "
             f"{shorten(_shown(again[0]))}.",
             _ADVICE,
             _repeated(twice),
@@ -104,11 +104,11 @@ def _of_activity(activity: ActivityRun) -> Iterator[Breach]:
 
 def _not_lost(activity: ActivityRun) -> Iterator[Breach]:
     """Why an attempt was not lost; nothing is said of one that did not end, or may not be tried again."""
-    first = next((each for each in activity.attempts if each.number == 1), None)
-    if first is None or first.outcome != "completed" or first.is_local or activity.maximum_attempts == 1:
+    most = max(activity.attempts, key=lambda each: len(_distinct(each)), default=None)
+    if most is None or activity.outcome != "completed" or activity.maximum_attempts == 1:
         return
-    distinct = _distinct(first)
-    if not first.beats:
+    distinct = _distinct(most)
+    if not most.beats:
         yield Breach(
             f"activity `{activity.type}` is to resume, but never heartbeats: an attempt that loses its worker leaves "
             "nothing to go on from.",
@@ -145,9 +145,11 @@ def _repeated(details: list[Any]) -> tuple[str, ...]:
     from pytest_temporal_guard.state import shorten
 
     shown = ", ".join(_shown(each) for each in details[:5])
-    return (f"done twice: {shorten(shown)}" + (f" and {len(details) - 5} more" if len(details) > 5 else ""),) if (
-        details
-    ) else ()
+    return (
+        (f"done twice: {shorten(shown)}" + (f" and {len(details) - 5} more" if len(details) > 5 else ""),)
+        if (details)
+        else ()
+    )
 
 
 def _shown(details: Any) -> str:

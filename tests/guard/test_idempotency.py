@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import shutil
+import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,8 +20,8 @@ pytest_plugins = ["pytester", "postgres_cluster"]
 SHOP = Path(__file__).parent.parent / "fixtures" / "guard" / "idempotency"
 INI = "[pytest]\nasyncio_default_fixture_loop_scope = function\nmarkers = state\naddopts = -p no:randomly\n"
 KEY = (
-    '  Write under a key that both runs share, such as f"{info.workflow_run_id}-{info.activity_id}" of activity.info(), '
-    "and only if it is not there yet (an upsert, an idempotency key). "
+    '  Write under a key that both runs share, such as f"{info.workflow_run_id}-{info.activity_id}" of activity.info(),'
+    " and only if it is not there yet (an upsert, an idempotency key). "
     "An activity that must not run twice has RetryPolicy(maximum_attempts=1)."
 )
 CHANGED = (
@@ -80,7 +83,10 @@ def test_database(
         "work is done."
     )
     assert unique[2].startswith("  - IntegrityError: ")
-    assert unique[3] == "  Take work that is already done for success: an upsert, or a unique key whose violation means done."
+    assert (
+        unique[3]
+        == "  Take work that is already done for success: an upsert, or a unique key whose violation means done."
+    )
     assert "TemporalGuardWarning" not in found.text
 
 
@@ -245,3 +251,48 @@ def test_workflow_elsewhere(pytester: pytest.Pytester) -> None:
     (pytester.path / "pytest.ini").write_text(INI)
     result = pytester.runpytest_subprocess("--temporal-guard", "--temporal-guard-idempotency=fail")
     result.assert_outcomes(passed=1)
+
+
+def test_turns_across_loops_and_threads() -> None:
+    """One at a time, first come first served, whatever loop they are in; who gives up waiting is nobody's burden."""
+    from pytest_temporal_guard.redo import Turns
+
+    turns, inside, most, shared = Turns(), 0, 0, []
+    lock = threading.Lock()
+
+    async def one(pause: float) -> None:
+        nonlocal inside, most
+        turn = await turns.enter(10)
+        with lock:
+            inside += 1
+            most = max(most, inside)
+        await asyncio.sleep(pause)
+        with lock:
+            inside -= 1
+        turns.leave(turn)
+        shared.append(turn.shared)
+
+    async def many() -> None:
+        waiting = [asyncio.create_task(one(0.003)) for _ in range(20)]
+        await asyncio.sleep(0)
+        waiting[-1].cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+    threads = [threading.Thread(target=asyncio.run, args=[many()]) for _ in range(4)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert (len(shared), most, any(shared)) == (76, 1, False)
+
+    async def stuck() -> None:
+        first = await turns.enter(10)
+        begin = time.monotonic()
+        second = await turns.enter(0.05)
+        assert time.monotonic() - begin < 0.9
+        assert first.shared and second.shared
+        turns.leave(second)
+        turns.leave(first)
+        assert not (await turns.enter(10)).shared
+
+    asyncio.run(stuck())

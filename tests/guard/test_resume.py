@@ -13,8 +13,8 @@ pytest_plugins = ["pytester"]
 CASES = Path(__file__).parent.parent / "fixtures" / "guard" / "resume" / "cases.py"
 INI = "[pytest]\nasyncio_default_fixture_loop_scope = function\naddopts = -p no:randomly\n"
 ADVICE = (
-    "  Begin with activity.info().heartbeat_details, and heartbeat what to go on from: an index, a page token, the id of "
-    "the last row."
+    "  Begin with activity.info().heartbeat_details, and heartbeat what to go on from: an index, a page token, the id "
+    "of the last row."
 )
 
 
@@ -43,8 +43,8 @@ def test_resume(pytester: pytest.Pytester) -> None:
         "blind_in_thread": blind("blind_in_thread"),
         "hides": blind("hides"),
         "forgetful": [
-            "activity `forgetful` starts over: its worker was lost after 3 heartbeats, the next attempt read what the "
-            "last one left it, {'item': 2}, and yet began again with the heartbeat {'item': 0}.",
+            "activity `forgetful` starts over: its worker was lost after 3 heartbeats, the next attempt was given what "
+            "the last one left, {'item': 2}, and yet began again with the heartbeat {'item': 0}.",
             "  - done twice: {'item': 0}, {'item': 1}",
             ADVICE,
         ],

@@ -59,8 +59,8 @@ MAX_DRIFT = timedelta(days=36_525)
 pandas' nanoseconds, which a workflow may make of its time, end in 2262."""
 
 MAX_MEMORY = 1 << 30
-"""Resident bytes of the server before it is renewed. It keeps all histories: 60 MB at first, 156 MB after 500 and 196 MB
-after 3,000 workflows of one activity (test server 1.40.0), so that only large payloads come near."""
+"""Resident bytes of the server before it is renewed. It keeps all histories: 60 MB at first, 156 MB after 500 and
+196 MB after 3,000 workflows of one activity (test server 1.40.0), so that only large payloads come near."""
 
 _T = TypeVar("_T")
 
@@ -120,7 +120,8 @@ class _ClockThread:
         tasks = asyncio.all_tasks(loop)
         for task in tasks:
             task.cancel()
-        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        if tasks:
+            loop.run_until_complete(asyncio.wait(tasks))
         loop.close()
 
     def _stop(self) -> None:

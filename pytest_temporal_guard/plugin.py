@@ -99,6 +99,9 @@ def pytest_runtest_makereport(
     report = yield
     if SESSION_STATE in item.config.stash and is_guarded(item) and call.when in ("call", "teardown"):
         session = session_of(item.config)
+        trouble = session.trouble(item)
+        if trouble and not report.passed:
+            report.sections.append(("temporal server", trouble))
         verdict = session.judge(item)
         failures = [*verdict.failures, *_warn(item, verdict.warnings)]
         if failures:

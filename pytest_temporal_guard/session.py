@@ -85,6 +85,11 @@ class GuardSession:
             self._judge_run(run, limits, verdict)
         return verdict
 
+    def trouble(self, item: pytest.Item) -> str:
+        """Why a server that the test's workflows ran on is gone; "" if none is."""
+        targets = {each.key.target: None for each in self._runs_of(item.nodeid)}
+        return "\n".join(filter(None, map(self.server.trouble, targets)))
+
     def stop(self) -> None:
         """The end of the pytest process."""
         hooks.uninstall()
@@ -191,6 +196,7 @@ class GuardSession:
                 self.recorder.faults.append(f"virtual time of activity {virtual.activity_type}: {virtual.error}")
 
     def _fetch(self, observed: list[Observed]) -> None:
+        observed = [each for each in observed if not self.server.trouble(each.key.target)]
         if not observed:
             return
         with self.recorder.guarded("fetching histories"):

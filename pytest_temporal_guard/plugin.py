@@ -9,14 +9,20 @@ import pytest
 
 from pytest_temporal_guard import TemporalGuardWarning
 from pytest_temporal_guard.arrival import when_imported
-from pytest_temporal_guard.fixtures import temporal_client, temporal_env, temporal_guard, temporal_server
+from pytest_temporal_guard.fixtures import (
+    temporal_client,
+    temporal_env,
+    temporal_guard,
+    temporal_server,
+    temporal_state,
+)
 from pytest_temporal_guard.guards import all_guards
 from pytest_temporal_guard.settings import MARKER, SESSION, Setting, Settings, register
 
 if TYPE_CHECKING:
     from pytest_temporal_guard.session import GuardSession
 
-__all__ = ["temporal_client", "temporal_env", "temporal_guard", "temporal_server"]
+__all__ = ["temporal_client", "temporal_env", "temporal_guard", "temporal_server", "temporal_state"]
 
 SETTINGS = pytest.StashKey[Settings]()
 CURRENT = pytest.StashKey["pytest.Item | None"]()
@@ -77,6 +83,10 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Runs belong to this test from its first fixture on."""
     item.config.stash[CURRENT] = item if is_guarded(item) else None
+    if is_guarded(item) and item.config.stash[SETTINGS].of("idempotency", item).value != "off":
+        # Not autouse: an override may be dear, and only these tests need it.
+        asked: Any = item
+        asked.fixturenames = [*getattr(item, "fixturenames", ()), "temporal_state"]
     if SESSION_STATE in item.config.stash:
         session_of(item.config).begin(item.config.stash[CURRENT])
 

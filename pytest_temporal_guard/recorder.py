@@ -60,6 +60,7 @@ class Recorder:
         self.faults: list[str] = []
         self.parameters: dict[str, tuple[str, ...]] = {}
         self.interceptors: list[Callable[[Any], list[Interceptor]]] = []
+        self.around_spy: list[Callable[[], tuple[Interceptor, Interceptor]]] = []
         self.on_failure: Callable[[Observed], None] = lambda observed: None
         self.on_client: Callable[[str, Any], None] = lambda target, client: None
         self.before_shutdown: Callable[[str], None] = lambda target: None
@@ -251,7 +252,9 @@ def _hook_workers() -> None:
             return original(self, client, **options)
         spy = Spy(recorder)
         more = [each for make in recorder.interceptors for each in make(client)]
-        original(self, client, **{**options, "interceptors": [*options.get("interceptors", ()), *more, spy]})
+        pairs = [make() for make in recorder.around_spy]
+        inner = [*(each[0] for each in pairs), spy, *(each[1] for each in pairs)]
+        original(self, client, **{**options, "interceptors": [*options.get("interceptors", ()), *more, *inner]})
         spy.worker = self
         with recorder.guarded("a worker"):
             _learn_parameters(recorder, options)

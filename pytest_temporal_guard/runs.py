@@ -80,7 +80,9 @@ class Block:
 class Attempt:
     """One attempt of an activity, as its worker saw it. `end` is None while it runs.
 
-    `virtual` says that its sleeps moved the server's clock. `resumed_from` are the heartbeat details it was given.
+    `virtual` says that its sleeps moved the server's clock. `resumed_from` are the heartbeat details it was given, and
+    `read_details` tells, for an activity of `expect_resume`, whether it looked at them. `lost` says that the guard took
+    its worker away, at its last beat.
     """
 
     activity: str
@@ -96,6 +98,7 @@ class Attempt:
     virtual: bool = False
     resumed_from: tuple[Any, ...] = ()
     read_details: bool = False
+    lost: bool = False
     blocks: list[Block] = field(default_factory=list)
 
     @property
@@ -124,6 +127,24 @@ class TaskFailure:
     stack: str = ""
 
 
+@dataclass(frozen=True)
+class Repeat:
+    """What came of the second run of an activity whose first result was thrown away.
+
+    `kind` is "state" (it changed the state), "result" (another result), "raised" (it failed), "snapshot" (the state
+    could not be read), "beside" (another activity ran at the same time, so its changes are nobody's) or "left" (it was
+    not run again). `details` are phrases: what changed, both results, the error, the reason.
+    """
+
+    activity: str
+    activity_id: str
+    kind: str
+    details: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.activity}: {self.kind}{': ' if self.details else ''}{'; '.join(self.details)}"
+
+
 @dataclass
 class Observed:
     """What the workers of this process saw of one run. Written by worker threads, read once the run is judged.
@@ -133,6 +154,7 @@ class Observed:
     `task_failures` are those in a row, `progress` the lengths of the history at which activations went well since.
     `activating` and `deadlocked` are the times (`time.monotonic`) at which the activation that runs began, and at which
     the SDK last gave one up.
+    `repeated` counts the activities that the guard `idempotency` ran twice.
     """
 
     key: RunKey
@@ -146,7 +168,8 @@ class Observed:
     task_failures: list[TaskFailure] = field(default_factory=list)
     swallowed: list[str] = field(default_factory=list)
     unfinished_handlers: list[str] = field(default_factory=list)
-    not_idempotent: list[str] = field(default_factory=list)
+    not_idempotent: list[Repeat] = field(default_factory=list)
+    repeated: int = 0
     replay: list[str] = field(default_factory=list)
     stuck: str | None = None
     stuck_told: bool = False

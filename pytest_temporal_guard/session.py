@@ -12,6 +12,7 @@ from pytest_temporal_guard import recorder as hooks
 from pytest_temporal_guard.guards import Breach, all_guards, write
 from pytest_temporal_guard.keeper import TemporalServer
 from pytest_temporal_guard.recorder import Recorder
+from pytest_temporal_guard.redo import Asked, Injector
 from pytest_temporal_guard.runs import CLOSED, Beat, Observed, Run, RunKey
 from pytest_temporal_guard.settings import Limits, Settings
 from pytest_temporal_guard.sidecar import Sidecar
@@ -45,6 +46,8 @@ class GuardSession:
         self.recorder.before_shutdown = self._server_goes_down
         self.recorder.on_client = self._client_seen
         self.watchdog = Watchdog(self.recorder, self.sidecar)
+        self.injector = Injector(self.recorder, self._history_of)
+        self.recorder.around_spy.append(self.injector.interceptors)
         self.server = TemporalServer(settings, self.sidecar)
         self._time_skipping_targets: set[str] = set()
         self._clients: dict[tuple[str, str], Client] = {}
@@ -61,6 +64,7 @@ class GuardSession:
     def begin(self, item: pytest.Item | None) -> None:
         """From here on runs belong to this test; to none, and are not recorded, when it is None."""
         self.recorder.test = item.nodeid if item is not None else None
+        self.injector.begin(self._asked(item) if item is not None else None)
         if item is not None:
             hooks.install(self.recorder)
             watch_waits(self.watchdog)
@@ -72,6 +76,7 @@ class GuardSession:
         """No run belongs to this test any more."""
         self.recorder.forget([each.key for each in self._runs_of(item.nodeid)])
         self.recorder.test = None
+        self.injector.begin(None)
         self._histories.clear()
         self._judged.clear()
 
@@ -111,6 +116,24 @@ class GuardSession:
                     level = breach.level or limits[guard.name].value
                     told = verdict.warnings if level == "warn" else verdict.failures
                     told.append(self._message(guard.name, run, breach))
+
+    def _asked(self, item: pytest.Item) -> Asked | None:
+        """What a test wants its activities to suffer."""
+        limits = Limits(self.settings, item)
+        repeat = limits["idempotency"].value != "off"
+        resume = frozenset(limits["expect_resume"].value if limits["resume"].value != "off" else ())
+        if not repeat and not resume:
+            return None
+        skip = frozenset(limits["idempotency_skip"].value)
+        # looked up late: the fixture is set up after the test has begun
+        return Asked(
+            item.nodeid, repeat, skip, resume, lambda: (getattr(item, "funcargs", None) or {}).get("temporal_state")
+        )
+
+    async def _history_of(self, observed: Observed) -> WorkflowHistory | None:
+        """The history of a run so far, for code in any event loop."""
+        await asyncio.get_running_loop().run_in_executor(None, self._fetch, [observed])
+        return self._histories.get(observed.key)
 
     def _message(self, guard: str, run: Run, breach: Breach) -> str:
         return f"temporal guard: {guard}\n{write(run, breach)}"

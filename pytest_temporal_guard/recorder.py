@@ -307,7 +307,8 @@ def _hook_runner(runner: type[Any]) -> None:
 def _watch(instance: Any, observed: Observed, recorder: Recorder) -> None:
     """Read off each activation of an instance. A new instance starts its commands again: it replays them."""
     original = instance.activate
-    observed.commands.clear()
+    # a list of its own: an instance that was thrown away may still be at work
+    commands = observed.commands = []
 
     def activate(act: Any) -> Any:
         _current.observed, _current.hidden = observed, []
@@ -316,13 +317,15 @@ def _watch(instance: Any, observed: Observed, recorder: Recorder) -> None:
         finally:
             hidden, _current.observed, _current.hidden = _current.hidden, None, None
         with recorder.guarded("an activation"):
-            _read(completion, act, observed, hidden, recorder)
+            _read(completion, act, observed, hidden, recorder, commands)
         return completion
 
     instance.activate = activate
 
 
-def _read(completion: Any, act: Any, observed: Observed, hidden: list[str], recorder: Recorder) -> None:
+def _read(
+    completion: Any, act: Any, observed: Observed, hidden: list[str], recorder: Recorder, seen: list[bytes]
+) -> None:
     if completion.HasField("failed"):
         failure = completion.failed.failure
         kind = failure.application_failure_info.type or "Error"
@@ -335,10 +338,10 @@ def _read(completion: Any, act: Any, observed: Observed, hidden: list[str], reco
     commands = completion.successful.commands
     if hidden and not any(_tells_nondeterminism(each) for each in commands):
         observed.swallowed.extend(hidden)
-    observed.commands.extend(each.SerializeToString(deterministic=True) for each in commands if _counts(each))
+    seen.extend(each.SerializeToString(deterministic=True) for each in commands if counts(each))
 
 
-def _counts(command: WorkflowCommand) -> bool:
+def counts(command: WorkflowCommand) -> bool:
     """Whether a replay gives the command again: answers to queries and refused updates are in no history."""
     kind = command.WhichOneof("variant")
     if kind == "update_response":

@@ -121,7 +121,10 @@ def _normal(commands: Sequence[bytes]) -> list[WorkflowCommand]:
     parsed = [WorkflowCommand.FromString(each) for each in commands]
     ordered: list[WorkflowCommand] = []
     for cancels, group in groupby(parsed, lambda each: each.WhichOneof("variant") in _CANCELS):
-        ordered += sorted(group, key=lambda each: each.SerializeToString()) if cancels else group
+        together = list(group)
+        if cancels:
+            together.sort(key=lambda each: each.SerializeToString())
+        ordered += together
     return ordered
 
 

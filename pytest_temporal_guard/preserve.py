@@ -139,8 +139,7 @@ def _restorer(value: Any) -> _Undo:
 
         def restore() -> None:
             if len(items) != len(value) or any(
-                here is not there or value[here] is not items[there]
-                for here, there in zip(value, items, strict=True)
+                here is not there or value[here] is not items[there] for here, there in zip(value, items, strict=True)
             ):
                 value.clear()
                 value.update(items)
@@ -149,9 +148,7 @@ def _restorer(value: Any) -> _Undo:
 
         def restore() -> None:
             # sets of the same elements have one order as long as nobody changes them
-            if len(copy) != len(value) or any(
-                here is not there for here, there in zip(value, copy, strict=True)
-            ):
+            if len(copy) != len(value) or any(here is not there for here, there in zip(value, copy, strict=True)):
                 value.clear()
                 (value.update if isinstance(value, set) else value.extend)(copy)
 

@@ -42,7 +42,7 @@ class ReplayFault(Exception):
 
 
 class Plan(NamedTuple):
-    """How to replay: what a `Replayer` takes. `workflow` is the class; `sandboxed` false runs it without the sandbox."""
+    """How to replay: the class, the options of a `Replayer`, and its runners with the sandbox and without."""
 
     workflow: type
     options: dict[str, Any]
@@ -298,7 +298,7 @@ def _shortened(text: str) -> str:
 
 def _chain(error: BaseException | None) -> str:
     """The messages of an error and its causes."""
-    parts = []
+    parts: list[str] = []
     while error is not None and len(parts) < 5:
         parts.append(str(error))
         error = error.__cause__ or error.__context__

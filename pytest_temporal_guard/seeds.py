@@ -32,7 +32,9 @@ _PATIENCE = 30.0
 # Seeds tried to tell an order that depends on the seed from a process that differs in something else. Two elements
 # have one order or the other: that five seeds agree by chance has a probability of 3 %.
 _TRIALS = 5
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from pytest_temporal_guard.seeds import serve; serve()"
+_START = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from pytest_temporal_guard.seeds import serve; serve()"
+)
 
 ADVICE = (
     "Iterate over sorted(...) where an order reaches a command: the order of a set of strings, and all that is derived "

@@ -122,8 +122,10 @@ async def _replay(history: WorkflowHistory, workflow: type, converter: DataConve
         )
         if replayed.failure is None or replayed.nondeterminism is not None:
             return replayed
-    except ReplayFault:
-        pass
+    except ReplayFault as error:
+        # without a cause it is a replay that hangs, and would hang again
+        if error.__cause__ is None:
+            raise HistoryError(f"{history.workflow_id}: {error}.") from None
     try:
         return await replay(history, Plan(workflow, options, UnsandboxedWorkflowRunner(), UnsandboxedWorkflowRunner()))
     except ReplayFault as error:
@@ -156,7 +158,7 @@ def _read(path: Path) -> Run:
         history = WorkflowHistory.from_json(fallback, {"events": events})
     except (ParseError, ValueError, TypeError, AttributeError) as error:
         raise HistoryError(_unreadable(path.name, error)) from None
-    _check_events(path.name, history)
+    _check_events(path.name, history, events)
     started = history.events[0].workflow_execution_started_event_attributes
     history = WorkflowHistory(started.workflow_id or fallback, history.events)
     key = RunKey(str(path), "default", history.workflow_id, started.original_execution_run_id)
@@ -176,19 +178,25 @@ def _too_new(name: str, what: str) -> str:
     return f"{name} is newer than temporalio {version('temporalio')} can read, upgrade temporalio: {what}."
 
 
-def _check_events(name: str, history: WorkflowHistory) -> None:
+def _check_events(name: str, history: WorkflowHistory, written: list[Any]) -> None:
+    """Refuse what the SDK's core would panic at."""
     from temporalio.api.enums.v1 import EventType
+
+    from pytest_temporal_guard.replay import broken
 
     first = history.events[0]
     if not first.HasField("workflow_execution_started_event_attributes"):
         raise HistoryError(
             f"{name} does not begin with the start of a workflow, but with event {first.event_id}; export it whole."
         )
-    known = set(EventType.values())
-    for event in history.events:
+    known = set(EventType.values()) - {EventType.EVENT_TYPE_UNSPECIFIED}
+    for event, text in zip(history.events, written, strict=True):
         if event.event_type not in known and not event.worker_may_ignore:
-            what = f"event {event.event_id} has the unknown type {event.event_type}"
+            what = f"event {event.event_id} has the unknown type {text.get('eventType', event.event_type)}"
             raise HistoryError(_too_new(name, what))
+    flaw = broken(history)
+    if flaw is not None:
+        raise HistoryError(f"{name} is not whole: {flaw}; export it again.")
 
 
 def _find(workflow_type: str, places: Iterable[str], root: Path) -> type:

@@ -16,6 +16,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import temporalio.workflow
+from temporalio.api.enums.v1 import EventType
 from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, WorkflowInstance, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
@@ -35,6 +36,13 @@ THREAD = "temporal-guard-replay"
 _CHANCE = "AST constructor recursion depth mismatch"
 _MESSAGE = re.compile(r'message: "((?:[^"\\]|\\.)*)"')
 _WIDTH = 300
+_AFTER_TASK_STARTED = (
+    EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED,
+    EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED,
+    EventType.EVENT_TYPE_WORKFLOW_TASK_TIMED_OUT,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED,
+    EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TIMED_OUT,
+)
 
 
 class ReplayFault(Exception):
@@ -93,13 +101,28 @@ def comparable(run: Run) -> list[bytes] | None:
     timed out may have been seen up to any point.
     """
     commands = list(run.observed.commands)
-    if not run.closed or run.observed.worker is None or run.history is None:
+    if not run.closed or run.observed.worker is None or run.history is None or broken(run.history) is not None:
         return None
     if _ended_itself(run):
         seen = bool(commands) and is_terminal(commands[-1])
         # the first run told of its nondeterminism already
         return commands if seen and not ends_nondeterministic(commands[-1]) else None
     return commands
+
+
+def broken(history: WorkflowHistory) -> str | None:
+    """What makes the SDK's core panic at a history, so that its replay never ends; None if nothing does."""
+    previous = 0
+    started = False
+    for event in history.events:
+        if event.event_id <= previous:
+            return f"event {event.event_id} follows event {previous}"
+        if event.WhichOneof("attributes") is None and not event.worker_may_ignore:
+            return f"event {event.event_id} has no attributes"
+        if started and event.event_type not in _AFTER_TASK_STARTED:
+            return f"event {event.event_id} follows the start of a workflow task, and does not end it"
+        previous, started = event.event_id, event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED
+    return None
 
 
 def judge(run: Run, first: Sequence[bytes], replayed: Replayed) -> Difference | None:

@@ -20,6 +20,8 @@ from pytest_temporal_guard.guards import all_guards
 from pytest_temporal_guard.settings import MARKER, SESSION, Setting, Settings, register
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pytest_temporal_guard.session import GuardSession
 
 __all__ = ["temporal_client", "temporal_env", "temporal_guard", "temporal_server", "temporal_state"]
@@ -77,6 +79,15 @@ def pytest_itemcollected(item: pytest.Item) -> None:
     """Refuse a wrong marker while collecting."""
     if item.get_closest_marker(MARKER) is not None:
         item.config.stash[SETTINGS].check(item)
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Recorded histories are tests, with the guard and without."""
+    if not file_path.name.endswith(".history.json"):
+        return None
+    from pytest_temporal_guard.collect import HistoryFile
+
+    return HistoryFile.from_parent(parent, path=file_path)
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -323,7 +323,8 @@ def _hook_runner(runner: type[Any]) -> None:
 def _watch(instance: Any, observed: Observed, recorder: Recorder) -> None:
     """Read off each activation of an instance. A new instance starts its commands again: it replays them."""
     original = instance.activate
-    observed.commands.clear()
+    # a list of its own: an instance that was thrown away may still be at work
+    commands = observed.commands = []
 
     def activate(act: Any) -> Any:
         _current.observed, _current.hidden = observed, []
@@ -336,13 +337,15 @@ def _watch(instance: Any, observed: Observed, recorder: Recorder) -> None:
         if observed.deadlocked is not None and observed.deadlocked > began:
             return completion  # the SDK has given it up and asks no more what came of it
         with recorder.guarded("an activation"):
-            _read(completion, act, observed, hidden, recorder)
+            _read(completion, act, observed, hidden, recorder, commands)
         return completion
 
     instance.activate = activate
 
 
-def _read(completion: Any, act: Any, observed: Observed, hidden: list[_Hidden], recorder: Recorder) -> None:
+def _read(
+    completion: Any, act: Any, observed: Observed, hidden: list[_Hidden], recorder: Recorder, seen: list[bytes]
+) -> None:
     if completion.HasField("failed"):
         observed.swallowed.clear()
         recorder.failed(observed, failures.read(completion.failed.failure), act.history_length)
@@ -359,10 +362,10 @@ def _read(completion: Any, act: Any, observed: Observed, hidden: list[_Hidden], 
         else:
             caught = [each.told() for each in hidden if each.caught_by_user()]
             observed.swallowed.extend(each for each in dict.fromkeys(caught) if each not in observed.swallowed)
-    observed.commands.extend(each.SerializeToString(deterministic=True) for each in commands if _counts(each))
+    seen.extend(each.SerializeToString(deterministic=True) for each in commands if counts(each))
 
 
-def _counts(command: WorkflowCommand) -> bool:
+def counts(command: WorkflowCommand) -> bool:
     """Whether a replay gives the command again: answers to queries and refused updates are in no history."""
     kind = command.WhichOneof("variant")
     if kind == "update_response":

@@ -8,7 +8,7 @@ on the server's clock, which may be virtual; durations are `timedelta`s of that 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
@@ -145,6 +145,13 @@ class Repeat:
         return f"{self.activity}: {self.kind}{': ' if self.details else ''}{'; '.join(self.details)}"
 
 
+class Difference(NamedTuple):
+    """What a replay did otherwise than the first run, and what to change; both are sentences."""
+
+    measured: str
+    advice: str
+
+
 @dataclass
 class Observed:
     """What the workers of this process saw of one run. Written by worker threads, read once the run is judged.
@@ -168,9 +175,11 @@ class Observed:
     task_failures: list[TaskFailure] = field(default_factory=list)
     swallowed: list[str] = field(default_factory=list)
     unfinished_handlers: list[str] = field(default_factory=list)
+<<<<<<< HEAD
     not_idempotent: list[Repeat] = field(default_factory=list)
     repeated: int = 0
-    replay: list[str] = field(default_factory=list)
+    replay: list[Difference] = field(default_factory=list)
+>>>>>>> g3
     stuck: str | None = None
     stuck_told: bool = False
     progress: set[int] = field(default_factory=set)
@@ -272,6 +281,11 @@ class Run:
         self.children: list[Run] = []
         self.continued: list[Run] = []
         self._parameters = parameters or {}
+
+    @property
+    def parameters(self) -> Mapping[str, tuple[str, ...]]:
+        """The names of the parameters of workflows and activities, by their names."""
+        return self._parameters
 
     def __repr__(self) -> str:
         return f"<Run {self.workflow_type} {self.workflow_id} {self.outcome}, {len(self.events)} events>"

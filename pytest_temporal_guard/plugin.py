@@ -10,6 +10,7 @@ import pytest
 
 from pytest_temporal_guard import TemporalGuardWarning
 from pytest_temporal_guard.guards import all_guards
+from pytest_temporal_guard.reports import Reports, attach
 from pytest_temporal_guard.settings import MARKER, SESSION, Setting, Settings, register
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.stash[SETTINGS] = found = Settings(config, settings())
     found.check()
+    if not hasattr(config, "workerinput"):  # a worker of xdist hands its runs to the controller
+        config.pluginmanager.register(Reports(config, found.of("report").value), "temporal_guard_reports")
 
 
 def is_guarded(item: pytest.Item) -> bool:
@@ -82,6 +85,7 @@ def pytest_runtest_makereport(
         failures = [*verdict.failures, *_warn(item, verdict.warnings)]
         if failures:
             _fail(report, "\n\n".join(failures))
+        attach(item, report, verdict.runs, session)
         if call.when == "teardown":
             session.end(item)
     return report

@@ -208,6 +208,7 @@ class _WatchActivity(ActivityInboundInterceptor):
             is_async=asyncio.iscoroutinefunction(input.fn) or asyncio.iscoroutinefunction(input.fn.__call__),
             is_local=info.is_local,
             resumed_from=tuple(info.heartbeat_details),
+            server_start=info.started_time,
         )
         observed.attempts.append(attempt)
         return attempt

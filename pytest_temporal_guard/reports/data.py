@@ -23,11 +23,11 @@ Data = dict[str, Any]
 
 # Chosen so that a report of 500 runs with 10,000 events each stays below 30 MB; tests hold it to that.
 MOST_EVENTS = 400
-MOST_BINS = 120
-MOST_ACTIVITIES = 120
+MOST_BINS = 100
+MOST_ACTIVITIES = 60
 MOST_ATTEMPTS = 20
-MOST_BEATS = 100
-MOST_OTHERS = 100
+MOST_BEATS = 60
+MOST_OTHERS = 60
 LARGEST_PAYLOADS = 10
 
 _FIGURES = (

@@ -133,10 +133,10 @@
     if (!run.breaches.length) return null;
     return make("section", { "aria-label": "Breaches" }, ...run.breaches.map((each) => make("div",
       { class: `breach ${each.level}` },
-      make("p", {}, make("b", {}, `${each.guard}: `), each.measured,
+      make("p", {}, make("b", {}, `${each.guard}: `), ...coded(each.measured),
         each.limit === null ? "" : ` Limit: ${number(each.limit)} (${each.origin}).`),
-      each.contributors.length ? make("ul", {}, ...each.contributors.map((line) => make("li", {}, line))) : null,
-      make("p", {}, each.advice))));
+      each.contributors.length ? make("ul", {}, ...each.contributors.map((line) => make("li", {}, ...coded(line)))) : null,
+      make("p", {}, ...coded(each.advice)))));
   }
 
   function columns(run) {
@@ -148,12 +148,12 @@
   function sizes(run) {
     const limits = run.limits;
     const rows = [
-      ["events of the history", limits.history_events.value, limits.history_events.limit, number],
-      ["bytes of the history", limits.history_bytes.value, limits.history_bytes.limit, size],
+      ["the history", limits.history_events.value, limits.history_events.limit, "event"],
+      ["the history", limits.history_bytes.value, limits.history_bytes.limit, "byte"],
       ...run.detail.payloads.map((each) =>
-        [`${each.what} (event ${each.event})`, each.bytes, limits.payload_bytes.limit, size]),
+        [`${each.what} (event ${each.event})`, each.bytes, limits.payload_bytes.limit, "byte"]),
     ];
-    const list = make("ul", { class: "sizes" }, ...rows.map(([what, value, limit, shown]) => {
+    const list = make("ul", { class: "sizes" }, ...rows.map(([what, value, limit, unit]) => {
       const share = value / limit;
       const whole = Math.max(1, share);
       return make("li", {},
@@ -161,7 +161,7 @@
         make("span", { class: `track ${share > 1 ? "over" : share > 0.5 ? "near" : ""}`, "aria-hidden": "true" },
           make("i", { "width%": (100 * share) / whole }),
           share > 1 ? make("b", { "left%": 100 / whole }) : null),
-        make("span", { class: "amount" }, `${shown(value)}, ${percent(share)} of ${shown(limit)}`));
+        make("span", { class: "amount" }, `${counted(value, unit)}, ${percent(share)} of ${number(limit)}`));
     }));
     const more = run.payloads.count - run.detail.payloads.length;
     return make("div", {}, list,
@@ -203,7 +203,7 @@
 
   function activities(detail) {
     if (!detail.activities.length) return null;
-    const types = rowsOf(["Activity", "Runs#", "Attempts#", "Failed#", "Longest#", "Together#"],
+    const types = rowsOf(["Activity", "Runs#", "Attempts#", "Failed#", "Longest#", "Total#"],
       detail.activity_types.map((each) => [each.type, number(each.count), number(each.attempts), number(each.failed),
         span(each.longest), span(each.seconds)]));
     const single = rowsOf(
@@ -317,7 +317,9 @@
       add(each.workflow, { kind: "child", from: each.at, to: each.end_at ?? each.at, data: each });
     }
     const lanes = [];
+    const counts = new Map(detail.activity_types.map((each) => [each.type, each.count]));
     for (const [label, items] of groups) {
+      const count = counts.get(label) ?? items.length;
       const rows = [];
       let left = 0;
       for (const item of items.sort((a, b) => a.from - b.from)) {
@@ -327,7 +329,7 @@
         else left += 1;
       }
       rows.forEach((row, index) => lanes.push({
-        label: index ? "" : items.length > 1 ? `${label} \u00d7${number(items.length)}` : label,
+        label: index ? "" : count > 1 ? `${label} \u00d7${number(count)}` : label,
         items: row, more: left && index === rows.length - 1 ? left : 0,
       }));
     }

@@ -49,19 +49,31 @@ class Wanted(NamedTuple):
 @click.argument("workflow_ids", nargs=-1, metavar="[WORKFLOW_ID]...")
 @click.option("--query", help="Export the workflows that a visibility query finds, such as \"WorkflowType='Order'\".")
 @click.option(
-    "--limit", type=click.IntRange(min=1), default=100, show_default=True, help="Export at most N of what --query finds."
+    "--limit",
+    type=click.IntRange(min=1),
+    default=100,
+    show_default=True,
+    metavar="N",
+    help="Export at most N of what --query finds.",
 )
 @click.option("--run-id", help="The run of the one workflow id given; without it, the latest.")
 @click.option(
-    "--output", "-o", type=click.Path(file_okay=False, path_type=Path), default=Path("histories"), show_default=True,
+    "--output",
+    "-o",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("histories"),
+    show_default=True,
     help="The directory for the files.",
 )
 @click.option(
-    "--payloads", type=click.Choice(["redact", "keep"]), default="redact", show_default=True,
+    "--payloads",
+    type=click.Choice(["redact", "keep"]),
+    default="redact",
+    show_default=True,
     help="Whether arguments, results and messages of errors are replaced. Sizes and field names stay. A redacted "
     "history may not replay where a workflow branches on a value; export it with 'keep' then.",
 )
-@click.option("--profile", help="The profile of Temporal's configuration file; default: TEMPORAL_PROFILE, or 'default'.")
+@click.option("--profile", help="A profile of Temporal's configuration file. Default: TEMPORAL_PROFILE, or 'default'.")
 @click.option("--address", metavar="HOST:PORT", help="Default: TEMPORAL_ADDRESS, the profile, or localhost:7233.")
 @click.option("--namespace", help="Default: TEMPORAL_NAMESPACE, the profile, or 'default'.")
 @click.option("--api-key", help="Better given as TEMPORAL_API_KEY, which other users of the machine do not see.")
@@ -227,9 +239,7 @@ async def _connect(options: dict[str, Any]) -> Client:
     except (asyncio.TimeoutError, TimeoutError):
         raise Trouble(f"No connection to {target}: no answer within {PATIENCE:.0f} seconds.") from None
     except RPCError as error:
-        raise Trouble(
-            f"No connection to {target}: {_sentence(error, options.get('namespace', 'default'))}"
-        ) from None
+        raise Trouble(f"No connection to {target}: {_sentence(error, options.get('namespace', 'default'))}") from None
     except (RuntimeError, ValueError, OSError) as error:
         reason = next((said for part, said in _REASONS if part in str(error)), _one_line(error))
         raise Trouble(f"No connection to {target}: {reason}") from None

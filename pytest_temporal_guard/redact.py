@@ -4,10 +4,10 @@ What is replaced: the data of every payload (arguments, results, signals, memos,
 messages and stacks of failures, reasons of cancellations and terminations. What stays: event types and times, names of
 workflows, activities, signals and queues, ids, identities of workers, types of errors, names of fields.
 
-Each payload keeps its size to the byte, so that the guards measure what was there. In JSON, fields, list lengths,
-true, false and null stay; text becomes "x", a number 0; dates and UUIDs become other ones, so that they still decode. A
-key that does not look like the name of a field is data and becomes "x" too. Other encodings become an empty message or
-zeros.
+Each payload keeps its size, so that the guards measure what was there. In JSON, fields, list lengths, true, false and
+null stay; text becomes "x", a number 0; dates and UUIDs become other ones, so that they still decode. A key that does
+not look like the name of a field is taken for data and becomes a number. A protobuf message becomes an empty one, other
+bytes become zeros.
 
 A replay of such a history needs its commands to be the same. They are not where the workflow branches on a text or
 number, loops by one, or decodes what is no longer valid (an enumeration, an encrypted payload). Such a replay fails
@@ -91,7 +91,7 @@ def _json(data: bytes) -> bytes:
     except (ValueError, RecursionError):
         return b"null"
     text = json.dumps(_shape(value), separators=(",", ":")).encode()
-    # A list of empty lists can be longer than the original in nothing but name; null is never longer than data.
+    # Keys that are numbers of few digits can make it longer; the size goes before the shape then.
     return text if len(text) <= len(data) else b"null"
 
 
@@ -99,9 +99,10 @@ def _shape(value: Any) -> Any:
     if isinstance(value, dict):
         shaped: dict[str, Any] = {}
         for key, inner in value.items():
-            name = key if _FIELD_NAME.fullmatch(key) else "x"
+            filler = "0" if key.isdigit() else "x"
+            name = key if _FIELD_NAME.fullmatch(key) else str(len(shaped)).rjust(len(key), filler)
             while name in shaped:
-                name += "x"
+                name += filler
             shaped[name] = _shape(inner)
         return shaped
     if isinstance(value, list):
@@ -122,21 +123,18 @@ def _text(value: str) -> str:
 
 
 def _filled_message(size: int) -> bytes:
-    """A protobuf message without fields that takes as many bytes as are asked for, as near as possible."""
-    for length_bytes in range(1, 6):
-        rest = size - len(_PADDING_TAG) - length_bytes
-        if rest >= 0 and len(_varint(rest)) == length_bytes:
-            return _PADDING_TAG + _varint(rest) + bytes(rest)
+    """A protobuf message without known fields of `size` bytes; of none where `size` is too small for a field."""
+    for width in range(1, 6):
+        rest = size - len(_PADDING_TAG) - width
+        if 0 <= rest < 128**width:
+            return _PADDING_TAG + _varint(rest, width) + bytes(rest)
     return b""
 
 
-def _varint(number: int) -> bytes:
-    parts = bytearray()
-    while number > 0x7F:
-        parts.append(number & 0x7F | 0x80)
-        number >>= 7
-    parts.append(number)
-    return bytes(parts)
+def _varint(number: int, width: int) -> bytes:
+    """A number in exactly so many bytes: leading zeros are allowed, and let every size be reached."""
+    parts = [number >> 7 * place & 0x7F | 0x80 for place in range(width)]
+    return bytes([*parts[:-1], parts[-1] & 0x7F])
 
 
 def _failures(message: Any) -> Iterator[Any]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, overload
 
 import pytest
 from temporalio.api.enums.v1 import EventType
@@ -142,9 +142,7 @@ class _Clock:
         self.zero = _time(run.events[0]) if run.events else min(starts, default=None)
 
     def at(self, time: datetime | None) -> float | None:
-        if time is None or self.zero is None:
-            return None
-        return _seconds(time - self.zero)
+        return None if time is None or self.zero is None else round((time - self.zero).total_seconds(), 6)
 
     def in_attempt(self, attempt: Attempt, time: datetime | None) -> float | None:
         """A time that a worker took, put on the server's clock."""
@@ -289,8 +287,8 @@ def _attempt(attempt: Attempt, clock: _Clock) -> Data:
 
 def _longest_gap(attempts: list[Attempt]) -> float | None:
     """The longest time without a beat, where beats are expected."""
-    expected = [each for each in attempts if each.beats or each.heartbeat_timeout]
-    return _seconds(max((each.longest_gap for each in expected), default=None))
+    gaps = [each.longest_gap for each in attempts if each.beats or each.heartbeat_timeout]
+    return _seconds(max(gaps)) if gaps else None
 
 
 def _by_type(run: Run, local: dict[str, list[Attempt]]) -> list[Data]:
@@ -359,7 +357,13 @@ def _time(event: Any) -> datetime:
     return moment.replace(tzinfo=timezone.utc)
 
 
-def _seconds(span: timedelta | None) -> Any:
+@overload
+def _seconds(span: timedelta) -> float: ...
+@overload
+def _seconds(span: None) -> None: ...
+@overload
+def _seconds(span: timedelta | None) -> float | None: ...
+def _seconds(span: timedelta | None) -> float | None:
     return None if span is None else round(span.total_seconds(), 6)
 
 

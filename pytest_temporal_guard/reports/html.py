@@ -149,7 +149,8 @@ def _row(index: int, run: Data) -> str:
         f'aria-expanded="false" aria-controls="run-{index}-detail">{escape(run["workflow"])}</button>'
         f'<span class="id">{escape(run["workflow_id"])}</span></th>',
         f'<td data-value="{escape(run["test"])}">{escape(test[2])}<span class="id">{escape(test[0])}</span></td>',
-        f'<td data-value="{escape(outcome)}"><span class="outcome {_WRONG.get(outcome, "")}">{escape(outcome)}</span></td>',
+        f'<td data-value="{escape(outcome)}">'
+        f'<span class="outcome {_WRONG.get(outcome, "")}">{escape(outcome)}</span></td>',
         _measured(f"{run['events']:,}", run["limits"]["history_events"]),
         _measured(bytes_text(run["bytes"]), run["limits"]["history_bytes"]),
         _measured(bytes_text(run["payloads"]["largest_bytes"]), run["limits"]["payload_bytes"]),

@@ -21,9 +21,9 @@ from pytest_temporal_guard.settings import Limits, Settings
 
 Data = dict[str, Any]
 
-# Chosen so that a report of 500 runs with 10,000 events each stays below 30 MB; tests hold it to that.
+# Chosen so that a report of 500 runs with 10,000 events each stays below 40 MB; tests hold it to that.
 MOST_EVENTS = 400
-MOST_BINS = 100
+MOST_BINS = 80
 MOST_ACTIVITIES = 60
 MOST_ATTEMPTS = 20
 MOST_BEATS = 60

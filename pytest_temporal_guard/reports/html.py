@@ -161,8 +161,10 @@ def _row(index: int, run: Data) -> str:
             len(run["breaches"]),
         ),
     )
+    words = " ".join(f"{each['guard']} {each['measured']}" for each in run["breaches"])
     return (
-        f'<tbody id="run-{index}" class="run {mark}"><tr class="row">{"".join(cells)}</tr>'
+        f'<tbody id="run-{index}" class="run {mark}" data-run="{escape(run["run_id"])}" '
+        f'data-breaches="{escape(words)}"><tr class="row">{"".join(cells)}</tr>'
         f'<tr class="detail" id="run-{index}-detail" hidden><td colspan="{len(_COLUMNS)}"></td></tr></tbody>'
     )
 

@@ -22,7 +22,7 @@ _OUTCOMES = {"continued as new": "continued", "terminated": "ended"}
 
 def summarise(terminal: pytest.TerminalReporter, reports: Reports) -> None:
     """Print the largest runs, their totals, what guards warn of, faults of the recorder, and the files written."""
-    terminal.section("temporal guard", sep="=")
+    terminal.write_sep("=", "temporal guard")
     runs = list(reports.runs.values())
     if runs:
         _table(terminal, nearest_first(runs)[:MOST_ROWS], len(runs))
@@ -86,14 +86,15 @@ def _clipped(text: str, width: int) -> str:
 
 def _totals_line(runs: list[dict[str, Any]]) -> str:
     sums = totals(runs)
+    whose = f"{_counted(sums['runs'], 'run')} in {_counted(sums['tests'], 'test')}"
     parts = [
+        _counted(sums["breaches"], "breach", "breaches"),
         _counted(sums["events"], "event"),
         bytes_text(sums["bytes"]),
         _counted(sums["activities"], "activity", "activities"),
-        f"{span_text(sums['virtual_seconds'])} on the server's clock",
+        f"{span_text(sums['virtual_seconds'])} virtual",
     ]
-    told = f"{_counted(sums['runs'], 'run')} in {_counted(sums['tests'], 'test')}: {', '.join(parts)}"
-    return f"{told}; {_counted(sums['breaches'], 'breach', 'breaches')}."
+    return f"{whose}: {', '.join(parts)}"
 
 
 def _warnings(terminal: pytest.TerminalReporter, runs: list[dict[str, Any]]) -> None:

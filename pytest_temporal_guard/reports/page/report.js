@@ -73,11 +73,7 @@
   const filter = document.getElementById("filter");
   const outcome = document.getElementById("outcome");
   const breached = document.getElementById("breached");
-  const texts = bodies.map((body) => body.rows[0].textContent.toLowerCase() + guardsOf(body));
-  function guardsOf(body) {
-    return body.classList.contains("bad") || body.classList.contains("odd")
-      ? " " + dataOf(body).breaches.map((each) => `${each.guard} ${each.measured}`).join(" ").toLowerCase() : "";
-  }
+  const texts = bodies.map((body) => `${body.rows[0].textContent} ${body.dataset.breaches}`.toLowerCase());
   function narrow() {
     const words = filter.value.toLowerCase().split(/\s+/).filter(Boolean);
     let shown = 0;
@@ -196,7 +192,7 @@
 
   let byRunId = null;
   function link(text, runId) {
-    byRunId ??= new Map(bodies.map((body) => [dataOf(body).run_id, body.id]));
+    byRunId ??= new Map(bodies.map((body) => [body.dataset.run, body.id]));
     const id = byRunId.get(runId);
     return id ? make("a", { href: `#${id}` }, text) : make("code", {}, text);
   }
@@ -246,6 +242,7 @@
     ["c-child", "child workflow", /CHILD|NEXUS/],
     ["c-other", "other", /./],
   ];
+  const FAILED = ["failed", "timed out"];
   const category = (type) => CATEGORIES.find(([, , pattern]) => pattern.test(type));
 
   function timeline(run) {
@@ -284,6 +281,8 @@
 
   function legend(detail) {
     const seen = new Set(Object.keys(detail.event_types).map((type) => category(type)[1]));
+    const wrong = (attempt) => FAILED.includes(attempt.outcome);
+    if (detail.activities.some((each) => each.attempts.some(wrong))) seen.add("failure");
     const items = CATEGORIES.filter(([, name]) => seen.has(name))
       .map(([kind, name]) => make("li", {}, make("i", { class: kind }), name));
     if (detail.activities.some((each) => each.attempts.some((attempt) => attempt.beat_count))) {
@@ -394,10 +393,15 @@
     const words = `Timeline of ${run.workflow}: ${counted(run.events, "event")}, ${counted(run.activities.count, "activity", "activities")}, `
       + `${counted(run.detail.timers.length, "timer")}, ${counted(run.detail.children.length, "child workflow")} in ${span(run.virtual_seconds)}. The tables below tell the same.`;
     const svg = draw("svg", { viewBox: `0 0 ${width} ${height}`, height, role: "img", "aria-label": words });
+    let before = null;
     for (const tick of x.ticks()) {
       const at = x(tick);
+      // two moments of the same day would both read "1 d"
+      const same = before !== null && span(before) === span(tick);
+      const text = same ? `+${span(Math.max(0, tick - before))}` : span(tick);
+      before = tick;
       svg.append(draw("line", { class: "grid", x1: at, x2: at, y1: AXIS - 4, y2: height }));
-      svg.append(draw("text", { x: at, y: 16, "text-anchor": at > width - 60 ? "end" : at < GUTTER + 20 ? "start" : "middle" }, span(tick)));
+      svg.append(draw("text", { x: at, y: 16, "text-anchor": at > width - 60 ? "end" : at < GUTTER + 20 ? "start" : "middle" }, text));
     }
     svg.append(draw("text", { class: "label", x: 12, y: AXIS + 18 }, "events"));
     svg.append(...events(run.detail, x));
@@ -466,7 +470,7 @@
 
   function attemptMarks(activity, attempt, x, y) {
     const from = x(attempt.start_at), to = attempt.end_at === null ? from : x(attempt.end_at);
-    const wrong = ["failed", "timed out"].includes(attempt.outcome);
+    const wrong = FAILED.includes(attempt.outcome);
     const gap = attempt.longest_gap === null ? "" : `, longest time without a beat ${span(attempt.longest_gap)}`;
     const title = `${activity.type}, attempt ${attempt.number}: ${attempt.outcome}, began at ${span(attempt.start_at)}, `
       + `${counted(attempt.beat_count, "beat")}${gap}${attempt.resumed ? ", resumed from the details of a beat" : ""}`;

@@ -17,6 +17,7 @@ from pytest_temporal_guard.fixtures import (
     temporal_state,
 )
 from pytest_temporal_guard.guards import all_guards
+from pytest_temporal_guard.reports import Reports, attach
 from pytest_temporal_guard.settings import MARKER, SESSION, Setting, Settings, register
 
 if TYPE_CHECKING:
@@ -52,6 +53,8 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     config.stash[SETTINGS] = found = Settings(config, settings())
     found.check()
+    if not hasattr(config, "workerinput"):  # a worker of xdist hands its runs to the controller
+        config.pluginmanager.register(Reports(config, found.of("report").value), "temporal_guard_reports")
 
     if found.of("").value:
         # A suite that never imports the SDK never pays for the guard.
@@ -118,6 +121,7 @@ def pytest_runtest_makereport(
         failures = [*verdict.failures, *_warn(item, verdict.warnings)]
         if failures:
             _fail(report, "\n\n".join(failures))
+        attach(item, report, verdict.runs, session)
         if call.when == "teardown":
             session.end(item)
     return report

@@ -222,6 +222,7 @@ class _WatchActivity(ActivityInboundInterceptor):
             is_async=input.executor is None,
             is_local=info.is_local,
             resumed_from=tuple(info.heartbeat_details),
+            server_start=info.started_time,
         )
         observed.attempts.append(attempt)
         return attempt

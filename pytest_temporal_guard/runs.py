@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from temporalio.client import WorkflowHistory
     from temporalio.worker import Worker
 
+    from pytest_temporal_guard.guards import Breach
+
 # The dev server's per-workflow clock writes an event for each skip. Production has none, so none is counted.
 TIME_SKIPPING_EVENT = 60
 
@@ -83,6 +85,7 @@ class Attempt:
     `virtual` says that its sleeps moved the server's clock. `resumed_from` are the heartbeat details it was given, and
     `read_details` tells, for an activity of `expect_resume`, whether it looked at them. `lost` says that the guard took
     its worker away, at its last beat.
+    `server_start` is its start on the server's clock, which skipping sets apart from the clock of `start`.
     """
 
     activity: str
@@ -100,6 +103,7 @@ class Attempt:
     read_details: bool = False
     lost: bool = False
     blocks: list[Block] = field(default_factory=list)
+    server_start: datetime | None = None
 
     @property
     def gaps(self) -> list[timedelta]:
@@ -175,11 +179,9 @@ class Observed:
     task_failures: list[TaskFailure] = field(default_factory=list)
     swallowed: list[str] = field(default_factory=list)
     unfinished_handlers: list[str] = field(default_factory=list)
-<<<<<<< HEAD
     not_idempotent: list[Repeat] = field(default_factory=list)
     repeated: int = 0
     replay: list[Difference] = field(default_factory=list)
->>>>>>> g3
     stuck: str | None = None
     stuck_told: bool = False
     progress: set[int] = field(default_factory=set)
@@ -280,6 +282,7 @@ class Run:
         self.error = error
         self.children: list[Run] = []
         self.continued: list[Run] = []
+        self.breaches: list[tuple[str, str, Breach]] = []  # guard, level, what it found
         self._parameters = parameters or {}
 
     @property
@@ -393,11 +396,7 @@ class Run:
         """
         if self.history is None:
             raise ValueError(f"The history of {self.title} is not to be had: its server is gone.")
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(self.history.to_json_dict(), indent=2, ensure_ascii=False)
-        target.write_text(text + "\n", encoding="utf-8")
-        return target
+        return write_history(self.history, Path(path))
 
     def _whose(self, event: HistoryEvent, path: str) -> str:
         """Whose payload it is, as a phrase."""
@@ -435,6 +434,14 @@ class Run:
             for event in self.events
             if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
         }
+
+
+def write_history(history: WorkflowHistory, target: Path) -> Path:
+    """Write a history as JSON, as the CLI and the web UI export it, and make its directory; returns the path."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(history.to_json_dict(), indent=2, ensure_ascii=False)
+    target.write_text(text + "\n", encoding="utf-8")
+    return target
 
 
 def type_name(event: HistoryEvent) -> str:

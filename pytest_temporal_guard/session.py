@@ -53,6 +53,7 @@ class GuardSession:
         self._clients: dict[tuple[str, str], Client] = {}
         self._histories: dict[RunKey, WorkflowHistory] = {}
         self._judged: dict[RunKey, bool] = {}
+        self._gone: set[str] = set()
 
     def install(self) -> None:
         """Put the hooks on the SDK's workers and clients in place."""
@@ -114,6 +115,7 @@ class GuardSession:
             with self.recorder.guarded(f"the guard {guard.name}"):
                 for breach in guard.judge(run, limits):
                     level = breach.level or limits[guard.name].value
+                    run.breaches.append((guard.name, level, breach))
                     told = verdict.warnings if level == "warn" else verdict.failures
                     told.append(self._message(guard.name, run, breach))
 
@@ -164,7 +166,7 @@ class GuardSession:
     def collect(self, test: str) -> list[Run]:
         """The runs of a test with their histories, related to one another. Waits for the server."""
         observed = self._runs_of(test)
-        self._fetch([each for each in observed if not self._has_all(each.key)])
+        self._fetch([each for each in observed if not self._has_all(each.key) and each.key.target not in self._gone])
         runs = {
             each.key: Run(each, self._histories.get(each.key), parameters=self.recorder.parameters) for each in observed
         }
@@ -227,7 +229,9 @@ class GuardSession:
 
     def _client_seen(self, target: str, client: Any) -> None:
         self._clients[(target, client.namespace)] = client
+        self._gone.discard(target)
 
     def _server_goes_down(self, target: str) -> None:
         self._fetch([each for each in list(self.recorder.runs.values()) if each.key.target == target])
         self.sidecar.forget(target)
+        self._gone.add(target)

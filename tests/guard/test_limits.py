@@ -1,4 +1,4 @@
-"""History, payload and heartbeat: the application that must fail, with the exact message, and one near it that passes."""
+"""History, payload, heartbeat: the application that must fail, with the exact message, and one near it that passes."""
 
 from __future__ import annotations
 

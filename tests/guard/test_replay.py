@@ -137,8 +137,9 @@ def test_history_that_hangs(pytester: pytest.Pytester) -> None:
     """A replay that does not end is a fault after its timeout."""
     import asyncio
 
-    from pytest_temporal_guard import replay
     from temporalio.client import WorkflowHistory
+
+    from pytest_temporal_guard import replay
 
     sys.path.insert(0, str(FIXTURES))
     try:

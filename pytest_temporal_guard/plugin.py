@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["temporal_client", "temporal_env", "temporal_guard", "temporal_server", "temporal_state"]
 
 SETTINGS = pytest.StashKey[Settings]()
+BEING_MADE = pytest.StashKey[bool]()
 CURRENT = pytest.StashKey["pytest.Item | None"]()
 SESSION_STATE = pytest.StashKey["GuardSession"]()
 
@@ -58,8 +60,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
     if found.of("").value:
         # A suite that never imports the SDK never pays for the guard.
-        when_imported("temporalio.worker", lambda: session_of(config).install())
-        when_imported("temporalio.testing", lambda: session_of(config).use_local_servers())
+        for module in ("temporalio.worker", "temporalio.testing"):
+            when_imported(module, lambda: _sdk_arrived(config))
 
 
 def is_guarded(item: pytest.Item) -> bool:
@@ -68,13 +70,26 @@ def is_guarded(item: pytest.Item) -> bool:
     return asked or bool(item.config.stash[SETTINGS].of("").value)
 
 
+def _sdk_arrived(config: pytest.Config) -> None:
+    """A part of the SDK has been imported: put the hooks in place that need it, and do no more than once."""
+    if BEING_MADE not in config.stash:  # else the guard's own import brought it, and `session_of` calls this again
+        session = session_of(config)
+        session.install()
+        if getattr(sys.modules.get("temporalio.testing"), "WorkflowEnvironment", None) is not None:
+            session.use_local_servers()
+
+
 def session_of(config: pytest.Config) -> GuardSession:
     """The guard of this process, made when it is first needed."""
     if SESSION_STATE not in config.stash:
+        config.stash[BEING_MADE] = True
         from pytest_temporal_guard.session import GuardSession
 
         config.stash[SESSION_STATE] = GuardSession(config, config.stash[SETTINGS])
         config.stash[SESSION_STATE].begin(config.stash.get(CURRENT, None))
+        del config.stash[BEING_MADE]
+        if config.stash[SETTINGS].of("").value:
+            _sdk_arrived(config)
     return config.stash[SESSION_STATE]
 
 

@@ -59,7 +59,8 @@ class GuardSession:
         """Put the hooks on the SDK's workers and clients in place."""
         hooks.install(self.recorder)
         watch_waits(self.watchdog)
-        if self.settings.of("virtual_time").value:
+        virtual = self.settings.of("virtual_time").value
+        if virtual and self._virtual_time_of_suite not in self.recorder.interceptors:
             self.recorder.interceptors.append(self._virtual_time_of_suite)
 
     def begin(self, item: pytest.Item | None) -> None:

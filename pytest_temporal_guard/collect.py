@@ -84,8 +84,8 @@ class HistoryItem(pytest.Item):
         return super().repr_failure(excinfo, style)
 
     def reportinfo(self) -> tuple[Path, int | None, str]:
-        """Where it is."""
-        return self.path, None, f"{self.path.name}::{self.name}"
+        """Where it is; warnings want a line."""
+        return self.path, 0, f"{self.path.name}::{self.name}"
 
     def _replay(self, run: Run, settings: Settings) -> str | None:
         from pytest_temporal_guard.plugin import session_of

@@ -106,8 +106,8 @@ def test_good_twins_are_silent(run_suite, pytester: pytest.Pytester) -> None:
     assert result.ret == 0
     found = re.search(r"REPLAYED (\d+) FAULTS \[\]", result.stdout.str())
     assert found, result.stdout.str()[-2000:]
-    # 52 runs that end, in 36 tests; 3 more are left open
-    assert int(found[1]) == 52
+    # the runs that end, in 39 tests; 3 more are left open
+    assert int(found[1]) == 51
 
 
 def test_hash_seeds(run_suite, pytester: pytest.Pytester) -> None:
@@ -154,6 +154,7 @@ def test_history_that_hangs(pytester: pytest.Pytester) -> None:
     start.workflow_execution_started_event_attributes.workflow_type.name = "Sorted"
     plan = replay.Plan(orders.Sorted, {}, UnsandboxedWorkflowRunner(), UnsandboxedWorkflowRunner())
     started = time.monotonic()
-    with pytest.raises(replay.ReplayFault):
+    with pytest.raises(replay.ReplayFault, match="did not end within 0.2 s"):
         asyncio.run(replay.replay(WorkflowHistory("w", [start]), plan, 0.2))
-    assert time.monotonic() - started < 5
+    # the SDK prints a panic first
+    assert time.monotonic() - started < replay.TIMEOUT

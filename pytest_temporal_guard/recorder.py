@@ -84,6 +84,8 @@ class Recorder:
                     return None
                 found = Observed(key, workflow_type, self.test, parent, continued_from)
                 self.runs[key] = self._by_run_id[key.run_id] = found
+        if worker is not None and found.worker is not None and found.worker is not worker and found.worker.is_shutdown:
+            found.task_failures.clear()  # another worker may have other code
         found.worker = worker or found.worker
         found.parent = parent or found.parent
         found.continued_from = continued_from or found.continued_from
@@ -328,6 +330,8 @@ def _watch(instance: Any, observed: Observed, recorder: Recorder) -> None:
     commands = observed.commands = []
 
     def activate(act: Any) -> Any:
+        if any(job.HasField("remove_from_cache") for job in act.jobs):
+            return original(act)  # may run beside an activation that hangs
         _current.observed, _current.hidden = observed, []
         observed.activating = began = time.monotonic()
         try:
@@ -350,8 +354,6 @@ def _read(
     if completion.HasField("failed"):
         observed.swallowed.clear()
         recorder.failed(observed, failures.read(completion.failed.failure), act.history_length)
-        return
-    if any(job.HasField("remove_from_cache") for job in act.jobs):
         return
     commands = completion.successful.commands
     # A query is no part of what is replayed, and its errors go to who asked.

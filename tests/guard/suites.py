@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import NamedTuple
 from xml.etree import ElementTree
-
-import pytest
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "guard"
 
@@ -31,20 +31,18 @@ class Ran(NamedTuple):
         return {name: each.outcome for name, each in self.tests.items()}
 
 
-def run(pytester: pytest.Pytester, topic: str, *arguments: str, guard: bool = True) -> Ran:
-    """Run `suite.py` of a topic in a process of its own."""
-    shutil.copytree(FIXTURES / topic, pytester.path, dirs_exist_ok=True)
-    options = ["--temporal-guard"] if guard else []
-    result = pytester.runpytest_subprocess(
-        "suite.py", *options, "-o", "asyncio_mode=auto", "-p", "no:cacheprovider", "-p", "no:randomly",
-        "--junitxml=told.xml", "-o", "junit_logging=no", *arguments,
-        timeout=120,
+def run(directory: Path, topic: str, *arguments: str) -> Ran:
+    """Run `suite.py` of a topic, copied to a directory, in a pytest process of its own with the guard on."""
+    shutil.copytree(FIXTURES / topic, directory, dirs_exist_ok=True)
+    options = ["-o", "asyncio_mode=auto", "-p", "no:cacheprovider", "-p", "no:randomly", "--junitxml=told.xml"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "suite.py", "--temporal-guard", "--show-capture=no", *options, *arguments],
+        cwd=directory, capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
-    output = result.stdout.str() + result.stderr.str()
     tests: dict[str, Told] = {}
-    for case in ElementTree.parse(pytester.path / "told.xml").iter("testcase"):
+    for case in ElementTree.parse(directory / "told.xml").iter("testcase"):
         bad = [each for each in case if each.tag in ("failure", "error")]
         text = "\n".join(f"{each.get('message')}\n{each.text}" for each in bad)
         outcome = bad[0].tag.replace("failure", "failed") if bad else "passed"
         tests[str(case.get("name"))] = Told(outcome, text, float(case.get("time") or 0))
-    return Ran(tests, output)
+    return Ran(tests, done.stdout + done.stderr)

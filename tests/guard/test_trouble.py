@@ -20,44 +20,42 @@ def assert_no_server_left(path: Path) -> None:
         time.sleep(0.05)
 
 
-def test_server_killed(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_server_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The test fails and says what became of the server; the next one has another."""
     monkeypatch.setenv("TROUBLE", "server killed")
-    found = run(pytester, "trouble", "-p", "no:xdist")
+    found = run(tmp_path, "trouble", "-p", "no:xdist")
     assert found.outcomes() == {"test_before": "passed", "test_trouble": "failed", "test_after": "passed"}
     assert "is gone: " in found.output
     assert "was killed by SIGKILL" in found.output
-    assert_no_server_left(pytester.path)
+    assert_no_server_left(tmp_path)
 
 
-def test_interrupt(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ctrl-C ends the run as it always does."""
     monkeypatch.setenv("TROUBLE", "interrupt")
-    found = run(pytester, "trouble", "-p", "no:xdist")
+    found = run(tmp_path, "trouble", "-p", "no:xdist")
     assert found.tests["test_before"].outcome == "passed"
     assert "test_after" not in found.tests
     assert "KeyboardInterrupt" in found.output
-    assert_no_server_left(pytester.path)
+    assert_no_server_left(tmp_path)
 
 
 @pytest.mark.parametrize("method", ["signal", "thread"])
-def test_hang(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+def test_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
     """pytest-timeout ends the test (signal) or the process (thread)."""
     monkeypatch.setenv("TROUBLE", "hang")
-    found = run(
-        pytester, "trouble", "-p", "no:xdist", "--timeout", "4", "--timeout-method", method, told=method == "signal"
-    )
+    found = run(tmp_path, "trouble", "-p", "no:xdist", "--timeout", "4", "--timeout-method", method)
     if method == "signal":
         assert found.outcomes() == {"test_before": "passed", "test_trouble": "failed", "test_after": "passed"}
     assert "Timeout" in found.output
-    assert_no_server_left(pytester.path)
+    assert_no_server_left(tmp_path)
 
 
-def test_worker_killed(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_worker_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An xdist worker that is killed loses its own test only."""
     monkeypatch.setenv("TROUBLE", "worker killed")
-    found = run(pytester, "trouble", "-n", "2", "--max-worker-restart", "2")
+    found = run(tmp_path, "trouble", "-n", "2", "--max-worker-restart", "2")
     assert found.tests["test_before"].outcome == "passed"
     assert found.tests["test_after"].outcome == "passed"
     assert found.tests["test_trouble"].outcome == "failed"
-    assert_no_server_left(pytester.path)
+    assert_no_server_left(tmp_path)

@@ -72,8 +72,8 @@ def test_everything_is_put_back(module: Any) -> None:
     assert module.NESTED is nested
     assert nested["a"] is inner
     assert nested == {"a": [1, 2], "b": {"c": {3}}}
-    assert module.QUEUE == deque([1, 2])
-    assert module.SEEN == Counter(a=1)
+    assert deque([1, 2]) == module.QUEUE
+    assert Counter(a=1) == module.SEEN
     assert module.BYTES == b"ab"
     assert (module.State.level, module.State.names) == (1, ["x"])
     assert not hasattr(module.State, "more")

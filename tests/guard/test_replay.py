@@ -14,21 +14,27 @@ pytest_plugins = ["pytester"]
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "guard" / "replay"
 UUID = "[0-9a-f]{8}-[0-9a-f-]{27}"
 
-# what the guard says of each workflow of defects.py
+# what the guard says of each workflow of defects.py: whose value, what it was, what it is
 DEFECTS = {
-    "UuidArg": f'argument `order` of activity `charge` was "{UUID}" in the first run and is "{UUID}" in the replay.',
-    "TimeArg": r'argument `order` of activity `charge` was "\d+\.\d+" in the first run and is "\d+\.\d+" in the replay.',
-    "RandomTimer": r"the length of a timer was [\d.]+ s in the first run and is [\d.]+ s in the replay.",
-    "TimeoutChange": "the start to close timeout of activity `charge` was 5 s in the first run and is 10 s in the replay.",
-    "ResultDiffers": f'the result of the workflow was "{UUID}" in the first run and is "{UUID}" in the replay.',
-    "GlobalBranch": "the first run's command 1 is activity `charge`; in the replay it is activity `refund`.",
-    "SwapOrder": "the first run's command 1 is activity `charge`; in the replay it is activity `refund`.",
-    "ActivityIdDiffers": f'the activity id of activity `charge` was "{UUID}" in the first run and is "{UUID}" in the replay.',
-    "TaskQueueDiffers": 'the task queue of activity `charge` was "defects" in the first run and is "other" in the replay.',
+    "UuidArg": ("argument `order` of activity `charge`", f'"{UUID}"', f'"{UUID}"'),
+    "TimeArg": ("argument `order` of activity `charge`", r'"\d+\.\d+"', r'"\d+\.\d+"'),
+    "RandomTimer": ("the length of a timer", r"[\d.]+ s", r"[\d.]+ s"),
+    "TimeoutChange": ("the start to close timeout of activity `charge`", "5 s", "10 s"),
+    "ResultDiffers": ("the result of the workflow", f'"{UUID}"', f'"{UUID}"'),
+    "ActivityIdDiffers": ("the activity id of activity `charge`", f'"{UUID}"', f'"{UUID}"'),
+    "TaskQueueDiffers": ("the task queue of activity `charge`", '"defects"', '"other"'),
+    "ChildIdDiffers": ("the workflow id of child workflow `Child`", f'"{UUID}"', f'"{UUID}"'),
+}
+OTHER_COMMAND = "the first run's command 1 is activity `charge`; in the replay it is activity `refund`."
+MESSAGES = {
+    **{
+        name: f"{what} was {was} in the first run and is {now} in the replay."
+        for name, (what, was, now) in DEFECTS.items()
+    },
+    "GlobalBranch": OTHER_COMMAND,
+    "SwapOrder": OTHER_COMMAND,
     "FailsOnReplay": "its workflow task fails in the replay, and did not in the first run: RuntimeError: bug",
-    "ChildIdDiffers": f'the workflow id of child workflow `Child` was "{UUID}" in the first run and is "{UUID}" in the '
-    "replay.",
-}  # fmt: skip
+}
 ADVICE = {"UuidArg": "workflow.uuid4()", "TimeArg": "workflow.now()", "RandomTimer": "workflow.random()"}
 
 
@@ -49,9 +55,9 @@ def run_suite(pytester: pytest.Pytester, sdk_server: str, monkeypatch: pytest.Mo
 def test_defects_are_found_and_undone(run_suite) -> None:
     """Each defect fails its test with its message; the replays change no global (the suite's last test)."""
     result = run_suite("defects", "--temporal-guard")
-    result.assert_outcomes(failed=len(DEFECTS), passed=1)
+    result.assert_outcomes(failed=len(MESSAGES), passed=1)
     text = result.stdout.str()
-    for name, message in DEFECTS.items():
+    for name, message in MESSAGES.items():
         found = re.search(rf"^{name} \(id w-{UUID}\): {message}\n  (.*)$", text, re.MULTILINE)
         assert found, name
         assert ADVICE.get(name, "") in found[1]
@@ -59,9 +65,9 @@ def test_defects_are_found_and_undone(run_suite) -> None:
 
 def test_levels(run_suite) -> None:
     """Off: the defects are of the kind that no test sees. Warn: the test passes."""
-    run_suite("defects", "--temporal-guard", "--temporal-guard-replay=off").assert_outcomes(passed=len(DEFECTS) + 1)
+    run_suite("defects", "--temporal-guard", "--temporal-guard-replay=off").assert_outcomes(passed=len(MESSAGES) + 1)
     result = run_suite("defects", "-k", "UuidArg", "--temporal-guard", "--temporal-guard-replay=warn")
-    result.assert_outcomes(passed=1, deselected=len(DEFECTS), warnings=1)
+    result.assert_outcomes(passed=1, deselected=len(MESSAGES), warnings=1)
 
 
 REPORT = """
@@ -137,8 +143,9 @@ def test_history_that_hangs(pytester: pytest.Pytester) -> None:
     """A replay that does not end is a fault after its timeout."""
     import asyncio
 
-    from pytest_temporal_guard import replay
     from temporalio.client import WorkflowHistory
+
+    from pytest_temporal_guard import replay
 
     sys.path.insert(0, str(FIXTURES))
     try:
@@ -153,7 +160,7 @@ def test_history_that_hangs(pytester: pytest.Pytester) -> None:
     start.workflow_execution_started_event_attributes.workflow_type.name = "Sorted"
     plan = replay.Plan(orders.Sorted, {}, UnsandboxedWorkflowRunner(), UnsandboxedWorkflowRunner())
     started = time.monotonic()
-    with pytest.raises(replay.ReplayFault, match="did not end within 0.2 s"):
+    with pytest.raises(replay.ReplayFault, match=r"did not end within 0\.2 s"):
         asyncio.run(replay.replay(WorkflowHistory("w", [start]), plan, 0.2))
     # the SDK prints a panic first
     assert time.monotonic() - started < replay.TIMEOUT

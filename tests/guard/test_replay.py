@@ -53,9 +53,9 @@ def run_suite(pytester: pytest.Pytester, sdk_server: str, monkeypatch: pytest.Mo
 def test_defects_are_found_and_undone(run_suite) -> None:
     """Each defect fails its test with its message; the replays change no global (the suite's last test)."""
     result = run_suite("defects", "--temporal-guard")
-    result.assert_outcomes(failed=len(MESSAGES), passed=1)
+    result.assert_outcomes(failed=len(DEFECTS), passed=1)
     text = result.stdout.str()
-    for name, message in MESSAGES.items():
+    for name, message in DEFECTS.items():
         found = re.search(rf"^{name} \(id w-{UUID}\): {message}\n  (.*)$", text, re.MULTILINE)
         assert found, name
         assert ADVICE.get(name, "") in found[1]
@@ -63,9 +63,9 @@ def test_defects_are_found_and_undone(run_suite) -> None:
 
 def test_levels(run_suite) -> None:
     """Off: the defects are of the kind that no test sees. Warn: the test passes."""
-    run_suite("defects", "--temporal-guard", "--temporal-guard-replay=off").assert_outcomes(passed=len(MESSAGES) + 1)
+    run_suite("defects", "--temporal-guard", "--temporal-guard-replay=off").assert_outcomes(passed=len(DEFECTS) + 1)
     result = run_suite("defects", "-k", "UuidArg", "--temporal-guard", "--temporal-guard-replay=warn")
-    result.assert_outcomes(passed=1, deselected=len(MESSAGES), warnings=1)
+    result.assert_outcomes(passed=1, deselected=len(DEFECTS), warnings=1)
 
 
 REPORT = """
@@ -110,8 +110,8 @@ def test_good_twins_are_silent(run_suite, pytester: pytest.Pytester) -> None:
     assert result.ret == 0
     found = re.search(r"REPLAYED (\d+) FAULTS \[\]", result.stdout.str())
     assert found, result.stdout.str()[-2000:]
-    # the runs that end, in 40 tests; 3 more are left open
-    assert int(found[1]) == 52
+    # the runs that end, in 40 tests but for the one whose history cannot be replayed; 3 more are left open
+    assert int(found[1]) == 51
 
 
 def test_hash_seeds(run_suite, pytester: pytest.Pytester) -> None:

@@ -22,7 +22,9 @@ Read settings and the environment in an activity, or pass them as arguments.
 ## Limits
 Runs that are still open at the end of their test are not replayed, nor are those whose worker is in another process.
 Headers are not compared (tracing writes other ones on purpose), nor are stack traces, nor the order of cancellations
-that are asked for together. A workflow that needs what a test patches only while it runs is replayed without it:
+that are asked for together. The time-skipping server puts an update
+that comes together with a signal in an order that nobody can replay; such a history is not judged. A workflow that
+needs what a test patches only while it runs is replayed without it:
 switch the guard off for such a test, `@pytest.mark.temporal_guard(replay="off")`. What a replay changes in the modules
 of the workflow is undone, as far as it is held in variables, attributes and containers.
 """

@@ -14,21 +14,25 @@ pytest_plugins = ["pytester"]
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "guard" / "replay"
 UUID = "[0-9a-f]{8}-[0-9a-f-]{27}"
 
-# what the guard says of each workflow of defects.py
+# what the guard says of each workflow of defects.py: whose value, what it was, what it is
+VALUES = {
+    "UuidArg": ("argument `order` of activity `charge`", f'"{UUID}"', f'"{UUID}"'),
+    "TimeArg": ("argument `order` of activity `charge`", r'"\d+\.\d+"', r'"\d+\.\d+"'),
+    "RandomTimer": ("the length of a timer", r"[\d.]+ s", r"[\d.]+ s"),
+    "TimeoutChange": ("the start to close timeout of activity `charge`", "5 s", "10 s"),
+    "ResultDiffers": ("the result of the workflow", f'"{UUID}"', f'"{UUID}"'),
+    "ActivityIdDiffers": ("the activity id of activity `charge`", f'"{UUID}"', f'"{UUID}"'),
+    "TaskQueueDiffers": ("the task queue of activity `charge`", '"defects"', '"other"'),
+    "ChildIdDiffers": ("the workflow id of child workflow `Child`", f'"{UUID}"', f'"{UUID}"'),
+}
+OTHER_COMMAND = "the first run's command 1 is activity `charge`; in the replay it is activity `refund`."
 DEFECTS = {
-    "UuidArg": f'argument `order` of activity `charge` was "{UUID}" in the first run and is "{UUID}" in the replay.',
-    "TimeArg": r'argument `order` of activity `charge` was "\d+\.\d+" in the first run and is "\d+\.\d+" in the replay.',
-    "RandomTimer": r"the length of a timer was [\d.]+ s in the first run and is [\d.]+ s in the replay.",
-    "TimeoutChange": "the start to close timeout of activity `charge` was 5 s in the first run and is 10 s in the replay.",
-    "ResultDiffers": f'the result of the workflow was "{UUID}" in the first run and is "{UUID}" in the replay.',
-    "GlobalBranch": "the first run's command 1 is activity `charge`; in the replay it is activity `refund`.",
-    "SwapOrder": "the first run's command 1 is activity `charge`; in the replay it is activity `refund`.",
-    "ActivityIdDiffers": f'the activity id of activity `charge` was "{UUID}" in the first run and is "{UUID}" in the replay.',
-    "TaskQueueDiffers": 'the task queue of activity `charge` was "defects" in the first run and is "other" in the replay.',
+    "GlobalBranch": OTHER_COMMAND,
+    "SwapOrder": OTHER_COMMAND,
     "FailsOnReplay": "its workflow task fails in the replay, and did not in the first run: RuntimeError: bug",
-    "ChildIdDiffers": f'the workflow id of child workflow `Child` was "{UUID}" in the first run and is "{UUID}" in the '
-    "replay.",
-}  # fmt: skip
+}
+for _name, (_what, _was, _now) in VALUES.items():
+    DEFECTS[_name] = f"{_what} was {_was} in the first run and is {_now} in the replay."
 ADVICE = {"UuidArg": "workflow.uuid4()", "TimeArg": "workflow.now()", "RandomTimer": "workflow.random()"}
 
 
@@ -106,7 +110,7 @@ def test_good_twins_are_silent(run_suite, pytester: pytest.Pytester) -> None:
     assert result.ret == 0
     found = re.search(r"REPLAYED (\d+) FAULTS \[\]", result.stdout.str())
     assert found, result.stdout.str()[-2000:]
-    # the runs that end, in 39 tests; 3 more are left open
+    # the runs that end, in 40 tests but for the one whose history cannot be replayed; 3 more are left open
     assert int(found[1]) == 51
 
 
@@ -154,7 +158,7 @@ def test_history_that_hangs(pytester: pytest.Pytester) -> None:
     start.workflow_execution_started_event_attributes.workflow_type.name = "Sorted"
     plan = replay.Plan(orders.Sorted, {}, UnsandboxedWorkflowRunner(), UnsandboxedWorkflowRunner())
     started = time.monotonic()
-    with pytest.raises(replay.ReplayFault, match="did not end within 0.2 s"):
+    with pytest.raises(replay.ReplayFault, match=r"did not end within 0\.2 s"):
         asyncio.run(replay.replay(WorkflowHistory("w", [start]), plan, 0.2))
     # the SDK prints a panic first
     assert time.monotonic() - started < replay.TIMEOUT

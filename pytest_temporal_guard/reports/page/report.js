@@ -317,6 +317,7 @@
     }
     const lanes = [];
     const counts = new Map(detail.activity_types.map((each) => [each.type, each.count]));
+    counts.set("timers", detail.timers.length + detail.omitted.timers);
     for (const [label, items] of groups) {
       const count = counts.get(label) ?? items.length;
       const rows = [];

@@ -13,6 +13,7 @@ import functools
 import logging
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
@@ -36,6 +37,8 @@ from temporalio.worker import (
 )
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
+from pytest_temporal_guard import failures, stacks
+from pytest_temporal_guard.loops import LoopWatch
 from pytest_temporal_guard.runs import Attempt, Beat, Observed, RunKey, TaskFailure
 
 if TYPE_CHECKING:
@@ -61,6 +64,7 @@ class Recorder:
         self.on_failure: Callable[[Observed], None] = lambda observed: None
         self.on_client: Callable[[str, Any], None] = lambda target, client: None
         self.before_shutdown: Callable[[str], None] = lambda target: None
+        self.loops = LoopWatch()
         self._by_run_id: dict[str, Observed] = {}
         self._lock = threading.Lock()
 
@@ -80,6 +84,8 @@ class Recorder:
                     return None
                 found = Observed(key, workflow_type, self.test, parent, continued_from)
                 self.runs[key] = self._by_run_id[key.run_id] = found
+        if worker is not None and found.worker is not None and found.worker is not worker and found.worker.is_shutdown:
+            found.task_failures.clear()  # another worker may have other code
         found.worker = worker or found.worker
         found.parent = parent or found.parent
         found.continued_from = continued_from or found.continued_from
@@ -105,9 +111,9 @@ class Recorder:
             if len(self.faults) < 20:
                 self.faults.append(f"{doing}: {type(error).__name__}: {error}")
 
-    def failed(self, observed: Observed, failure: TaskFailure) -> None:
-        """A workflow task of a run failed."""
-        observed.task_failures.append(failure)
+    def failed(self, observed: Observed, failure: TaskFailure, length: int | None = None) -> None:
+        """A workflow task of a run failed, at a history of so many events."""
+        observed.failed(failure, length)
         self.on_failure(observed)
 
 
@@ -184,6 +190,10 @@ class _WatchActivity(ActivityInboundInterceptor):
         attempt = self.attempt
         if attempt is None:
             return await super().execute_activity(input)
+        frame = sys._getframe()
+        with self.recorder.guarded("watching the event loop"):
+            if attempt.is_async:
+                self.recorder.loops.enter(attempt, frame)
         try:
             result = await super().execute_activity(input)
         except asyncio.CancelledError:
@@ -197,6 +207,8 @@ class _WatchActivity(ActivityInboundInterceptor):
             return result
         finally:
             attempt.end = datetime.now(timezone.utc)
+            with self.recorder.guarded("watching the event loop"):
+                self.recorder.loops.leave(frame)
 
     def _begin(self, input: ExecuteActivityInput) -> Attempt | None:
         info = activity.info()
@@ -212,6 +224,7 @@ class _WatchActivity(ActivityInboundInterceptor):
             is_async=input.executor is None,
             is_local=info.is_local,
             resumed_from=tuple(info.heartbeat_details),
+            server_start=info.started_time,
         )
         observed.attempts.append(attempt)
         return attempt
@@ -313,38 +326,49 @@ def _hook_runner(runner: type[Any]) -> None:
 def _watch(instance: Any, observed: Observed, recorder: Recorder) -> None:
     """Read off each activation of an instance. A new instance starts its commands again: it replays them."""
     original = instance.activate
-    observed.commands.clear()
+    # a list of its own: an instance that was thrown away may still be at work
+    commands = observed.commands = []
 
     def activate(act: Any) -> Any:
+        if any(job.HasField("remove_from_cache") for job in act.jobs):
+            return original(act)  # may run beside an activation that hangs
         _current.observed, _current.hidden = observed, []
+        observed.activating = began = time.monotonic()
         try:
             completion = original(act)
         finally:
             hidden, _current.observed, _current.hidden = _current.hidden, None, None
+            observed.activating = None
+        if observed.deadlocked is not None and observed.deadlocked > began:
+            return completion  # the SDK has given it up and asks no more what came of it
         with recorder.guarded("an activation"):
-            _read(completion, act, observed, hidden, recorder)
+            _read(completion, act, observed, hidden, recorder, commands)
         return completion
 
     instance.activate = activate
 
 
-def _read(completion: Any, act: Any, observed: Observed, hidden: list[str], recorder: Recorder) -> None:
+def _read(
+    completion: Any, act: Any, observed: Observed, hidden: list[_Hidden], recorder: Recorder, seen: list[bytes]
+) -> None:
     if completion.HasField("failed"):
-        failure = completion.failed.failure
-        kind = failure.application_failure_info.type or "Error"
         observed.swallowed.clear()
-        recorder.failed(observed, TaskFailure(kind, failure.message, failure.stack_trace))
+        recorder.failed(observed, failures.read(completion.failed.failure), act.history_length)
         return
-    if any(job.HasField("remove_from_cache") for job in act.jobs):
-        return
-    observed.task_failures.clear()
     commands = completion.successful.commands
-    if hidden and not any(_tells_nondeterminism(each) for each in commands):
-        observed.swallowed.extend(hidden)
-    observed.commands.extend(each.SerializeToString(deterministic=True) for each in commands if _counts(each))
+    # A query is no part of what is replayed, and its errors go to who asked.
+    if not all(job.HasField("query_workflow") for job in act.jobs):
+        if not act.is_replaying:
+            observed.advanced(act.history_length)
+        if any(_tells_nondeterminism(each) for each in commands):
+            observed.swallowed.clear()
+        else:
+            caught = [each.told() for each in hidden if each.caught_by_user()]
+            observed.swallowed.extend(each for each in dict.fromkeys(caught) if each not in observed.swallowed)
+    seen.extend(each.SerializeToString(deterministic=True) for each in commands if counts(each))
 
 
-def _counts(command: WorkflowCommand) -> bool:
+def counts(command: WorkflowCommand) -> bool:
     """Whether a replay gives the command again: answers to queries and refused updates are in no history."""
     kind = command.WhichOneof("variant")
     if kind == "update_response":
@@ -360,6 +384,8 @@ def _tells_nondeterminism(command: WorkflowCommand) -> bool:
     while True:
         if failure.application_failure_info.type in ("RestrictedWorkflowAccessError", "NondeterminismError"):
             return True
+        if "from inside a workflow" in failure.message:
+            return True  # an error made of the message of the sandbox's
         if not failure.HasField("cause"):
             return False
         failure = failure.cause
@@ -371,7 +397,10 @@ def _hook_errors() -> None:
     def nondeterminism(error: BaseException) -> None:
         hidden = getattr(_current, "hidden", None)
         if hidden is not None and len(hidden) < 20:
-            hidden.append(f"{error} ({_place()})")
+            lines = stacks.of_frame(sys._getframe(2))
+            # what a module probes while it is imported is no part of the workflow
+            if not any("importlib" in each.file for each in lines):
+                hidden.append(_Hidden(error, next(iter(stacks.innermost(lines, 1)), None)))
 
     def unfinished(warning: BaseException) -> None:
         observed = getattr(_current, "observed", None)
@@ -396,13 +425,24 @@ def _after_init(cls: type[BaseException], seen: Callable[[BaseException], None])
     cls.__init__ = init  # type: ignore[method-assign]
 
 
-def _place() -> str:
-    """The innermost line of the user's code on this thread's stack."""
-    for frame in reversed(traceback.extract_stack()):
-        inner = any(part in frame.filename for part in ("temporalio", "pytest_temporal_guard", "<string>", "/asyncio/"))
-        if not inner and "importlib" not in frame.filename:
-            return f"{frame.filename}:{frame.lineno}"
-    return "unknown place"
+class _Hidden:
+    """An error of determinism, and the line of the user's code at which it was made."""
+
+    def __init__(self, error: BaseException, line: stacks.Line | None) -> None:
+        self.error, self.line = error, line
+
+    def caught_by_user(self) -> bool:
+        """Whether it was raised, and the frame at which it stopped is one of the user's code.
+
+        A traceback grows on the way out: its first entry is the frame that caught the error. What the SDK catches it
+        reports; what a library catches is its own affair.
+        """
+        trace = self.error.__traceback__
+        return trace is not None and stacks.is_users(trace.tb_frame.f_code.co_filename)
+
+    def told(self) -> str:
+        """The error and its place."""
+        return f"{self.error} ({self.line})"
 
 
 class _ActivationLog(logging.Handler):
@@ -415,9 +455,14 @@ class _ActivationLog(logging.Handler):
         with recorder.guarded("the SDK's log"):
             observed = recorder.by_run_id(str(record.args[-1]))
             error = record.exc_info[1]
-            if observed is not None and error is not None and "activation" in str(record.msg):
+            told = any(part in str(record.msg) for part in ("handling activation", "encoding completion"))
+            if observed is not None and error is not None and told:
+                kind = type(error).__name__.lstrip("_")
+                if kind == "DeadlockError":
+                    observed.deadlocked = time.monotonic()
                 stack = "".join(traceback.format_exception(error))
-                recorder.failed(observed, TaskFailure(type(error).__name__.lstrip("_"), str(error), stack))
+                what = "Failed encoding: " if "encoding" in str(record.msg) else ""
+                recorder.failed(observed, TaskFailure(kind, f"{what}{error}", stack))
 
 
 def _hook_log() -> None:

@@ -8,7 +8,7 @@ on the server's clock, which may be virtual; durations are `timedelta`s of that 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from temporalio.api.history.v1 import HistoryEvent
     from temporalio.client import WorkflowHistory
     from temporalio.worker import Worker
+
+    from pytest_temporal_guard.guards import Breach
 
 # The dev server's per-workflow clock writes an event for each skip. Production has none, so none is counted.
 TIME_SKIPPING_EVENT = 60
@@ -46,6 +48,8 @@ _ACTIVITY_ENDS: dict[int, Outcome] = {
     EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT: "timed out",
     EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED: "cancelled",
 }
+ACTIVITY_ENDS = frozenset(_ACTIVITY_ENDS)
+"""The types of the events that end an activity."""
 
 
 class RunKey(NamedTuple):
@@ -81,6 +85,7 @@ class Attempt:
     `virtual` says that its sleeps moved the server's clock. `resumed_from` are the heartbeat details it was given, and
     `read_details` tells, for an activity of `expect_resume`, whether it looked at them. `lost` says that the guard took
     its worker away, at its last beat.
+    `server_start` is its start on the server's clock, which skipping sets apart from the clock of `start`.
     """
 
     activity: str
@@ -98,6 +103,7 @@ class Attempt:
     read_details: bool = False
     lost: bool = False
     blocks: list[Block] = field(default_factory=list)
+    server_start: datetime | None = None
 
     @property
     def gaps(self) -> list[timedelta]:
@@ -143,12 +149,22 @@ class Repeat:
         return f"{self.activity}: {self.kind}{': ' if self.details else ''}{'; '.join(self.details)}"
 
 
+class Difference(NamedTuple):
+    """What a replay did otherwise than the first run, and what to change; both are sentences."""
+
+    measured: str
+    advice: str
+
+
 @dataclass
 class Observed:
     """What the workers of this process saw of one run. Written by worker threads, read once the run is judged.
 
     `commands` are the workflow's commands so far, serialised, in order. `test` is the test that was running when the
     run was first seen. `parameters` names the parameters of the workflow and of the activities it may call.
+    `task_failures` are those in a row, `progress` the lengths of the history at which activations went well since.
+    `activating` and `deadlocked` are the times (`time.monotonic`) at which the activation that runs began, and at which
+    the SDK last gave one up.
     `repeated` counts the activities that the guard `idempotency` ran twice.
     """
 
@@ -165,9 +181,34 @@ class Observed:
     unfinished_handlers: list[str] = field(default_factory=list)
     not_idempotent: list[Repeat] = field(default_factory=list)
     repeated: int = 0
-    replay: list[str] = field(default_factory=list)
+    replay: list[Difference] = field(default_factory=list)
     stuck: str | None = None
+    stuck_told: bool = False
+    progress: set[int] = field(default_factory=set)
+    activating: float | None = None
+    deadlocked: float | None = None
     sandboxed: bool = True
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last workflow task failed, and none has succeeded since."""
+        return bool(self.task_failures) and not self.progress
+
+    def advanced(self, length: int) -> None:
+        """An activation at a history of so many events went well, and was no replay."""
+        self.progress.add(length)
+
+    def failed(self, failure: TaskFailure, length: int | None) -> None:
+        """A task failed, at a history of so many events if that is known.
+
+        One task may take several activations: those of the task that fails now do not part its failures from those
+        before; an earlier task that went well does.
+        """
+        earlier = len(self.progress) > 1 if length is None else any(each < length for each in self.progress)
+        if earlier:
+            self.task_failures.clear()
+        self.progress.clear()
+        self.task_failures.append(failure)
 
 
 @dataclass(frozen=True)
@@ -241,7 +282,13 @@ class Run:
         self.error = error
         self.children: list[Run] = []
         self.continued: list[Run] = []
+        self.breaches: list[tuple[str, str, Breach]] = []  # guard, level, what it found
         self._parameters = parameters or {}
+
+    @property
+    def parameters(self) -> Mapping[str, tuple[str, ...]]:
+        """The names of the parameters of workflows and activities, by their names."""
+        return self._parameters
 
     def __repr__(self) -> str:
         return f"<Run {self.workflow_type} {self.workflow_id} {self.outcome}, {len(self.events)} events>"
@@ -349,11 +396,7 @@ class Run:
         """
         if self.history is None:
             raise ValueError(f"The history of {self.title} is not to be had: its server is gone.")
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(self.history.to_json_dict(), indent=2, ensure_ascii=False)
-        target.write_text(text + "\n", encoding="utf-8")
-        return target
+        return write_history(self.history, Path(path))
 
     def _whose(self, event: HistoryEvent, path: str) -> str:
         """Whose payload it is, as a phrase."""
@@ -391,6 +434,14 @@ class Run:
             for event in self.events
             if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
         }
+
+
+def write_history(history: WorkflowHistory, target: Path) -> Path:
+    """Write a history as JSON, as the CLI and the web UI export it, and make its directory; returns the path."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(history.to_json_dict(), indent=2, ensure_ascii=False)
+    target.write_text(text + "\n", encoding="utf-8")
+    return target
 
 
 def type_name(event: HistoryEvent) -> str:

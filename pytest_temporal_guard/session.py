@@ -16,6 +16,8 @@ from pytest_temporal_guard.redo import Asked, Injector
 from pytest_temporal_guard.runs import CLOSED, Beat, Observed, Run, RunKey
 from pytest_temporal_guard.settings import Limits, Settings
 from pytest_temporal_guard.sidecar import Sidecar
+from pytest_temporal_guard.watchdog import Watchdog
+from pytest_temporal_guard.watchdog import install as watch_waits
 
 if TYPE_CHECKING:
     from temporalio.client import Client, WorkflowHistory
@@ -43,6 +45,7 @@ class GuardSession:
         self.recorder = Recorder()
         self.recorder.before_shutdown = self._server_goes_down
         self.recorder.on_client = self._client_seen
+        self.watchdog = Watchdog(self.recorder, self.sidecar)
         self.injector = Injector(self.recorder, self._history_of)
         self.recorder.around_spy.append(self.injector.interceptors)
         self.server = TemporalServer(settings, self.sidecar)
@@ -50,11 +53,14 @@ class GuardSession:
         self._clients: dict[tuple[str, str], Client] = {}
         self._histories: dict[RunKey, WorkflowHistory] = {}
         self._judged: dict[RunKey, bool] = {}
+        self._gone: set[str] = set()
 
     def install(self) -> None:
         """Put the hooks on the SDK's workers and clients in place."""
         hooks.install(self.recorder)
-        if self.settings.of("virtual_time").value:
+        watch_waits(self.watchdog)
+        virtual = self.settings.of("virtual_time").value
+        if virtual and self._virtual_time_of_suite not in self.recorder.interceptors:
             self.recorder.interceptors.append(self._virtual_time_of_suite)
 
     def begin(self, item: pytest.Item | None) -> None:
@@ -63,6 +69,10 @@ class GuardSession:
         self.injector.begin(self._asked(item) if item is not None else None)
         if item is not None:
             hooks.install(self.recorder)
+            watch_waits(self.watchdog)
+            limits = Limits(self.settings, item)
+            self.watchdog.begin(limits["stuck"].value, limits["stuck_after"].value)
+            self.recorder.loops.begin(limits["loop"].value != "off", limits["max_blocking"].value)
 
     def end(self, item: pytest.Item) -> None:
         """No run belongs to this test any more."""
@@ -106,6 +116,7 @@ class GuardSession:
             with self.recorder.guarded(f"the guard {guard.name}"):
                 for breach in guard.judge(run, limits):
                     level = breach.level or limits[guard.name].value
+                    run.breaches.append((guard.name, level, breach))
                     told = verdict.warnings if level == "warn" else verdict.failures
                     told.append(self._message(guard.name, run, breach))
 
@@ -156,7 +167,7 @@ class GuardSession:
     def collect(self, test: str) -> list[Run]:
         """The runs of a test with their histories, related to one another. Waits for the server."""
         observed = self._runs_of(test)
-        self._fetch([each for each in observed if not self._has_all(each.key)])
+        self._fetch([each for each in observed if not self._has_all(each.key) and each.key.target not in self._gone])
         runs = {
             each.key: Run(each, self._histories.get(each.key), parameters=self.recorder.parameters) for each in observed
         }
@@ -219,7 +230,9 @@ class GuardSession:
 
     def _client_seen(self, target: str, client: Any) -> None:
         self._clients[(target, client.namespace)] = client
+        self._gone.discard(target)
 
     def _server_goes_down(self, target: str) -> None:
         self._fetch([each for each in list(self.recorder.runs.values()) if each.key.target == target])
         self.sidecar.forget(target)
+        self._gone.add(target)

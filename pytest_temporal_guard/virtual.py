@@ -356,6 +356,11 @@ class _Attempt(sleeps.Driver):
             await self._try(self.server.unlock())
         _attempts.discard(self)
         self._report(ending)
+        if isinstance(self._failure, VirtualTimeStalled):
+            # Another attempt would only stall as well.
+            return temporalio.exceptions.ApplicationError(
+                str(self._failure), type=VirtualTimeStalled.__name__, non_retryable=True
+            )
         return self._failure
 
     async def _try(self, call: Coroutine[Any, Any, object]) -> None:
@@ -556,19 +561,17 @@ class _Attempt(sleeps.Driver):
             await asyncio.sleep(0.002)
 
     def failed(self, error: Exception) -> None:
+        reason = LOST
         if isinstance(error, _Lost):
             self._lost = error
-        elif isinstance(error, VirtualTimeStalled):
-            self._failure = temporalio.exceptions.ApplicationError(
-                str(error), type=type(error).__name__, non_retryable=True
-            )
         else:
             self._failure = error
+            reason = f"Time cannot be moved: {error}"
         self._context.run(_tell_cancelled)
-        self.wake_threads(temporalio.exceptions.CancelledError(LOST))
+        self.wake_threads(temporalio.exceptions.CancelledError(reason))
         self.release()
         if not self._synchronous and self._main is not None:
-            self._main.cancel(LOST)
+            self._main.cancel(reason)
 
     def sleep(self, seconds: float) -> None:
         if self._lost is not None and self._synchronous and not self._told:

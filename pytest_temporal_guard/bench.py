@@ -15,12 +15,12 @@ import pytest
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.worker import Interceptor, Worker
 
-from pytest_temporal_guard.alone import ActivityUnderTest
 from pytest_temporal_guard.environment import DevEnvironment, GuardEnvironment
 from pytest_temporal_guard.keeper import TemporalServer
 from pytest_temporal_guard.runs import Run, RunKey
 
 if TYPE_CHECKING:
+    from pytest_temporal_guard.alone import ActivityUnderTest
     from pytest_temporal_guard.session import GuardSession
 
 
@@ -50,6 +50,8 @@ class Bench:
 
     def activity(self, function: Callable[..., Any]) -> ActivityUnderTest:
         """One activity in virtual time, without a workflow and without a server."""
+        from pytest_temporal_guard.alone import ActivityUnderTest
+
         return ActivityUnderTest(function)
 
     @asynccontextmanager

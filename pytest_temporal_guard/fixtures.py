@@ -48,6 +48,15 @@ def temporal_client(temporal_env: GuardEnvironment | DevEnvironment) -> Client:
 
 
 @pytest.fixture
+def temporal_state() -> None:
+    """The state that a second run of an activity must not change; none, unless a suite overrides this fixture.
+
+    An override returns a callable, or an object with a method `snapshot()`, synchronous or not; the module
+    `pytest_temporal_guard.state` has some. It is used by tests for which the guard `idempotency` is on.
+    """
+
+
+@pytest.fixture
 def temporal_guard(request: pytest.FixtureRequest, temporal_server: TemporalServer) -> Iterator[Bench]:
     """Runs workflows under the guards, with activities in virtual time, and tells what happened in them.
 

@@ -37,6 +37,7 @@ class TemporalServer:
         self._sidecar = sidecar
         self._location: Location | None = None
         self._server: Server | None = None
+        self._troubles: dict[str, str] = {}
 
     @property
     def location(self) -> Location:
@@ -53,15 +54,16 @@ class TemporalServer:
         """HOST:PORT. Starts the server when it does not run; `pytest.fail` with one sentence when it cannot be had."""
         if self.location.address:
             return self.location.address
-        if self._server is None or not self._server.alive:
+        if self._server is None or self.trouble(self._server.address):
             self._start()
         assert self._server is not None
         return self._server.address
 
-    @property
-    def trouble(self) -> str:
-        """Why the server is gone, with its last log lines; "" while it is there."""
-        return self._server.trouble if self._server is not None else ""
+    def trouble(self, address: str) -> str:
+        """Why the server at an address is gone, with its last log lines; "" for one that is there, or not ours."""
+        if self._server is not None and self._server.trouble:
+            self._troubles[self._server.address] = self._server.trouble
+        return self._troubles.get(address, "")
 
     def environment(self) -> GuardEnvironment | DevEnvironment:
         """An environment for one test, on a server whose clock and memory are in order."""

@@ -60,6 +60,7 @@ class Recorder:
         self.faults: list[str] = []
         self.parameters: dict[str, tuple[str, ...]] = {}
         self.interceptors: list[Callable[[Any], list[Interceptor]]] = []
+        self.around_spy: list[Callable[[], tuple[Interceptor, Interceptor]]] = []
         self.on_failure: Callable[[Observed], None] = lambda observed: None
         self.on_client: Callable[[str, Any], None] = lambda target, client: None
         self.before_shutdown: Callable[[str], None] = lambda target: None
@@ -223,6 +224,7 @@ class _WatchActivity(ActivityInboundInterceptor):
             is_async=input.executor is None,
             is_local=info.is_local,
             resumed_from=tuple(info.heartbeat_details),
+            server_start=info.started_time,
         )
         observed.attempts.append(attempt)
         return attempt
@@ -253,7 +255,9 @@ def _hook_workers() -> None:
             return original(self, client, **options)
         spy = Spy(recorder)
         more = [each for make in recorder.interceptors for each in make(client)]
-        original(self, client, **{**options, "interceptors": [*options.get("interceptors", ()), *more, spy]})
+        pairs = [make() for make in recorder.around_spy]
+        inner = [*(each[0] for each in pairs), spy, *(each[1] for each in pairs)]
+        original(self, client, **{**options, "interceptors": [*options.get("interceptors", ()), *more, *inner]})
         spy.worker = self
         with recorder.guarded("a worker"):
             _learn_parameters(recorder, options)
@@ -322,7 +326,8 @@ def _hook_runner(runner: type[Any]) -> None:
 def _watch(instance: Any, observed: Observed, recorder: Recorder) -> None:
     """Read off each activation of an instance. A new instance starts its commands again: it replays them."""
     original = instance.activate
-    observed.commands.clear()
+    # a list of its own: an instance that was thrown away may still be at work
+    commands = observed.commands = []
 
     def activate(act: Any) -> Any:
         if any(job.HasField("remove_from_cache") for job in act.jobs):
@@ -337,13 +342,15 @@ def _watch(instance: Any, observed: Observed, recorder: Recorder) -> None:
         if observed.deadlocked is not None and observed.deadlocked > began:
             return completion  # the SDK has given it up and asks no more what came of it
         with recorder.guarded("an activation"):
-            _read(completion, act, observed, hidden, recorder)
+            _read(completion, act, observed, hidden, recorder, commands)
         return completion
 
     instance.activate = activate
 
 
-def _read(completion: Any, act: Any, observed: Observed, hidden: list[_Hidden], recorder: Recorder) -> None:
+def _read(
+    completion: Any, act: Any, observed: Observed, hidden: list[_Hidden], recorder: Recorder, seen: list[bytes]
+) -> None:
     if completion.HasField("failed"):
         observed.swallowed.clear()
         recorder.failed(observed, failures.read(completion.failed.failure), act.history_length)
@@ -358,10 +365,10 @@ def _read(completion: Any, act: Any, observed: Observed, hidden: list[_Hidden], 
         else:
             caught = [each.told() for each in hidden if each.caught_by_user()]
             observed.swallowed.extend(each for each in dict.fromkeys(caught) if each not in observed.swallowed)
-    observed.commands.extend(each.SerializeToString(deterministic=True) for each in commands if _counts(each))
+    seen.extend(each.SerializeToString(deterministic=True) for each in commands if counts(each))
 
 
-def _counts(command: WorkflowCommand) -> bool:
+def counts(command: WorkflowCommand) -> bool:
     """Whether a replay gives the command again: answers to queries and refused updates are in no history."""
     kind = command.WhichOneof("variant")
     if kind == "update_response":

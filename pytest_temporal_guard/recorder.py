@@ -332,7 +332,7 @@ def _watch(instance: Any, observed: Observed, recorder: Recorder) -> None:
     def activate(act: Any) -> Any:
         if any(job.HasField("remove_from_cache") for job in act.jobs):
             return original(act)  # may run beside an activation that hangs
-        _current.observed, _current.hidden = observed, []
+        _current.observed, _current.hidden, _current.replaying = observed, [], act.is_replaying
         observed.activating = began = time.monotonic()
         try:
             completion = original(act)
@@ -404,7 +404,7 @@ def _hook_errors() -> None:
 
     def unfinished(warning: BaseException) -> None:
         observed = getattr(_current, "observed", None)
-        if observed is not None and not temporalio.workflow.unsafe.is_replaying():
+        if observed is not None and not _current.replaying:
             observed.unfinished_handlers.append(str(warning))
 
     _after_init(temporalio.workflow.NondeterminismError, nondeterminism)

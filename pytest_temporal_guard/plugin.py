@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Iterator
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from pytest_temporal_guard import TemporalGuardWarning
+from pytest_temporal_guard.arrival import when_imported
+from pytest_temporal_guard.fixtures import (
+    temporal_client,
+    temporal_env,
+    temporal_guard,
+    temporal_server,
+    temporal_state,
+)
 from pytest_temporal_guard.guards import all_guards
 from pytest_temporal_guard.reports import Reports, attach
 from pytest_temporal_guard.settings import MARKER, SESSION, Setting, Settings, register
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from pytest_temporal_guard.session import GuardSession
 
+__all__ = ["temporal_client", "temporal_env", "temporal_guard", "temporal_server", "temporal_state"]
+
 SETTINGS = pytest.StashKey[Settings]()
+BEING_MADE = pytest.StashKey[bool]()
+CURRENT = pytest.StashKey["pytest.Item | None"]()
 SESSION_STATE = pytest.StashKey["GuardSession"]()
 
 
@@ -44,19 +58,38 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # a worker of xdist hands its runs to the controller
         config.pluginmanager.register(Reports(config, found.of("report").value), "temporal_guard_reports")
 
+    if found.of("").value:
+        # A suite that never imports the SDK never pays for the guard.
+        for module in ("temporalio.worker", "temporalio.testing"):
+            when_imported(module, lambda: _sdk_arrived(config))
+
 
 def is_guarded(item: pytest.Item) -> bool:
     """Whether the runs of a test are recorded and judged."""
     asked = "temporal_guard" in getattr(item, "fixturenames", ())
-    return asked or bool(item.config.stash[SETTINGS].of("").value and find_spec("temporalio"))
+    return asked or bool(item.config.stash[SETTINGS].of("").value)
+
+
+def _sdk_arrived(config: pytest.Config) -> None:
+    """A part of the SDK has been imported: put the hooks in place that need it, and do no more than once."""
+    if BEING_MADE not in config.stash:  # else the guard's own import brought it, and `session_of` calls this again
+        session = session_of(config)
+        session.install()
+        if getattr(sys.modules.get("temporalio.testing"), "WorkflowEnvironment", None) is not None:
+            session.use_local_servers()
 
 
 def session_of(config: pytest.Config) -> GuardSession:
     """The guard of this process, made when it is first needed."""
     if SESSION_STATE not in config.stash:
+        config.stash[BEING_MADE] = True
         from pytest_temporal_guard.session import GuardSession
 
         config.stash[SESSION_STATE] = GuardSession(config, config.stash[SETTINGS])
+        config.stash[SESSION_STATE].begin(config.stash.get(CURRENT, None))
+        del config.stash[BEING_MADE]
+        if config.stash[SETTINGS].of("").value:
+            _sdk_arrived(config)
     return config.stash[SESSION_STATE]
 
 
@@ -66,11 +99,25 @@ def pytest_itemcollected(item: pytest.Item) -> None:
         item.config.stash[SETTINGS].check(item)
 
 
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Recorded histories are tests, with the guard and without."""
+    if not file_path.name.endswith(".history.json"):
+        return None
+    from pytest_temporal_guard.collect import HistoryFile
+
+    return HistoryFile.from_parent(parent, path=file_path)
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Runs belong to this test from its first fixture on."""
-    if is_guarded(item):
-        session_of(item.config).begin(item)
+    item.config.stash[CURRENT] = item if is_guarded(item) else None
+    if is_guarded(item) and item.config.stash[SETTINGS].of("idempotency", item).value != "off":
+        # Not autouse: an override may be dear, and only these tests need it.
+        asked: Any = item
+        asked.fixturenames = [*getattr(item, "fixturenames", ()), "temporal_state"]
+    if SESSION_STATE in item.config.stash:
+        session_of(item.config).begin(item.config.stash[CURRENT])
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -81,6 +128,10 @@ def pytest_runtest_makereport(
     report = yield
     if SESSION_STATE in item.config.stash and is_guarded(item) and call.when in ("call", "teardown"):
         session = session_of(item.config)
+        trouble = session.trouble(item)
+        if trouble and not report.passed:
+            report.sections.append(("temporal server", trouble))
+        session.watchdog.told(call.excinfo.value if call.excinfo is not None else None, item.nodeid)
         verdict = session.judge(item)
         failures = [*verdict.failures, *_warn(item, verdict.warnings)]
         if failures:
@@ -108,6 +159,15 @@ def _fail(report: pytest.TestReport, message: str) -> None:
         report.longrepr = message
     else:
         report.sections.append(("temporal guard", message))
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    """Which server the tests use, only when the guard is active."""
+    if not config.stash[SETTINGS].of("").value:
+        return None
+    from pytest_temporal_guard.keeper import found_server
+
+    return f"temporal guard: {found_server(config.stash[SETTINGS])}"
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

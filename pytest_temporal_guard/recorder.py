@@ -13,26 +13,32 @@ import functools
 import logging
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import temporalio.client
-import temporalio.worker
-import temporalio.worker.workflow_sandbox
 import temporalio.workflow
 from temporalio import activity
+
+# Names, not `temporalio.worker.Worker`: this module may be imported at the very end of the import of that package.
 from temporalio.worker import (
     ActivityInboundInterceptor,
     ActivityOutboundInterceptor,
     ExecuteActivityInput,
     Interceptor,
+    UnsandboxedWorkflowRunner,
+    Worker,
     WorkflowInboundInterceptor,
     WorkflowInterceptorClassInput,
 )
+from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
+from pytest_temporal_guard import failures, stacks
+from pytest_temporal_guard.loops import LoopWatch
 from pytest_temporal_guard.runs import Attempt, Beat, Observed, RunKey, TaskFailure
 
 if TYPE_CHECKING:
@@ -54,9 +60,11 @@ class Recorder:
         self.faults: list[str] = []
         self.parameters: dict[str, tuple[str, ...]] = {}
         self.interceptors: list[Callable[[Any], list[Interceptor]]] = []
+        self.around_spy: list[Callable[[], tuple[Interceptor, Interceptor]]] = []
         self.on_failure: Callable[[Observed], None] = lambda observed: None
         self.on_client: Callable[[str, Any], None] = lambda target, client: None
         self.before_shutdown: Callable[[str], None] = lambda target: None
+        self.loops = LoopWatch()
         self._by_run_id: dict[str, Observed] = {}
         self._lock = threading.Lock()
 
@@ -76,6 +84,8 @@ class Recorder:
                     return None
                 found = Observed(key, workflow_type, self.test, parent, continued_from)
                 self.runs[key] = self._by_run_id[key.run_id] = found
+        if worker is not None and found.worker is not None and found.worker is not worker and found.worker.is_shutdown:
+            found.task_failures.clear()  # another worker may have other code
         found.worker = worker or found.worker
         found.parent = parent or found.parent
         found.continued_from = continued_from or found.continued_from
@@ -101,9 +111,9 @@ class Recorder:
             if len(self.faults) < 20:
                 self.faults.append(f"{doing}: {type(error).__name__}: {error}")
 
-    def failed(self, observed: Observed, failure: TaskFailure) -> None:
-        """A workflow task of a run failed."""
-        observed.task_failures.append(failure)
+    def failed(self, observed: Observed, failure: TaskFailure, length: int | None = None) -> None:
+        """A workflow task of a run failed, at a history of so many events."""
+        observed.failed(failure, length)
         self.on_failure(observed)
 
 
@@ -136,13 +146,13 @@ class Spy(Interceptor):
 
     def __init__(self, recorder: Recorder) -> None:
         self.recorder = recorder
-        self.worker: temporalio.worker.Worker | None = None
+        self.worker: Worker | None = None
 
     def workflow_interceptor_class(
         self, input: WorkflowInterceptorClassInput
     ) -> type[WorkflowInboundInterceptor] | None:
         """No class, so nothing runs inside of the sandbox; the extern function is found by `_hook_runners`."""
-        functions: MutableMapping[str, Any] = input.unsafe_extern_functions
+        functions = cast("MutableMapping[str, Any]", input.unsafe_extern_functions)
         functions[EXTERN] = self.observe_instance
         return None
 
@@ -180,6 +190,10 @@ class _WatchActivity(ActivityInboundInterceptor):
         attempt = self.attempt
         if attempt is None:
             return await super().execute_activity(input)
+        frame = sys._getframe()
+        with self.recorder.guarded("watching the event loop"):
+            if attempt.is_async:
+                self.recorder.loops.enter(attempt, frame)
         try:
             result = await super().execute_activity(input)
         except asyncio.CancelledError:
@@ -193,6 +207,8 @@ class _WatchActivity(ActivityInboundInterceptor):
             return result
         finally:
             attempt.end = datetime.now(timezone.utc)
+            with self.recorder.guarded("watching the event loop"):
+                self.recorder.loops.leave(frame)
 
     def _begin(self, input: ExecuteActivityInput) -> Attempt | None:
         info = activity.info()
@@ -205,7 +221,7 @@ class _WatchActivity(ActivityInboundInterceptor):
             number=info.attempt,
             start=datetime.now(timezone.utc),
             heartbeat_timeout=info.heartbeat_timeout,
-            is_async=asyncio.iscoroutinefunction(input.fn) or asyncio.iscoroutinefunction(input.fn.__call__),
+            is_async=input.executor is None,
             is_local=info.is_local,
             resumed_from=tuple(info.heartbeat_details),
             server_start=info.started_time,
@@ -230,16 +246,18 @@ class _WatchHeartbeats(ActivityOutboundInterceptor):
 
 
 def _hook_workers() -> None:
-    original = temporalio.worker.Worker.__init__
+    original = Worker.__init__
 
     @functools.wraps(original)
-    def init(self: temporalio.worker.Worker, client: Any, **options: Any) -> None:
+    def init(self: Worker, client: Any, **options: Any) -> None:
         recorder = _recorder
         if recorder is None or recorder.test is None:
             return original(self, client, **options)
         spy = Spy(recorder)
         more = [each for make in recorder.interceptors for each in make(client)]
-        original(self, client, **{**options, "interceptors": [*options.get("interceptors", ()), *more, spy]})
+        pairs = [make() for make in recorder.around_spy]
+        inner = [*(each[0] for each in pairs), spy, *(each[1] for each in pairs)]
+        original(self, client, **{**options, "interceptors": [*options.get("interceptors", ()), *more, *inner]})
         spy.worker = self
         with recorder.guarded("a worker"):
             _learn_parameters(recorder, options)
@@ -247,7 +265,7 @@ def _hook_workers() -> None:
             _hook_runner(type(options.get("unsandboxed_workflow_runner")))
         return None
 
-    temporalio.worker.Worker.__init__ = init  # type: ignore[method-assign]
+    Worker.__init__ = init  # type: ignore[method-assign]
 
 
 def _learn_parameters(recorder: Recorder, options: dict[str, Any]) -> None:
@@ -256,11 +274,11 @@ def _learn_parameters(recorder: Recorder, options: dict[str, Any]) -> None:
 
     for function in options.get("activities", ()):
         # The SDK has no public way from an activity or a workflow to its definition.
-        definition = activity._Definition.from_callable(function)
-        if definition is not None and definition.name:
-            recorder.parameters[definition.name] = _names(inspect.signature(definition.fn))
+        called = activity._Definition.from_callable(function)
+        if called is not None and called.name:
+            recorder.parameters[called.name] = _names(inspect.signature(called.fn))
     for cls in options.get("workflows", ()):
-        definition = temporalio.workflow._Definition.from_class(cls)
+        definition: Any = temporalio.workflow._Definition.from_class(cls)
         if definition is not None and definition.name:
             recorder.parameters[definition.name] = _names(inspect.signature(definition.run_fn))[1:]
 
@@ -270,8 +288,8 @@ def _names(signature: Any) -> tuple[str, ...]:
 
 
 def _hook_runners() -> None:
-    _hook_runner(temporalio.worker.workflow_sandbox.SandboxedWorkflowRunner)
-    _hook_runner(temporalio.worker.UnsandboxedWorkflowRunner)
+    _hook_runner(SandboxedWorkflowRunner)
+    _hook_runner(UnsandboxedWorkflowRunner)
 
 
 def _hook_runner(runner: type[Any]) -> None:
@@ -298,7 +316,7 @@ def _hook_runner(runner: type[Any]) -> None:
             with recorder.guarded("a workflow instance"):
                 observed = observe(det.info)
                 if observed is not None:
-                    observed.sandboxed = isinstance(self, temporalio.worker.workflow_sandbox.SandboxedWorkflowRunner)
+                    observed.sandboxed = isinstance(self, SandboxedWorkflowRunner)
                     _watch(instance, observed, recorder)
         return instance
 
@@ -308,38 +326,49 @@ def _hook_runner(runner: type[Any]) -> None:
 def _watch(instance: Any, observed: Observed, recorder: Recorder) -> None:
     """Read off each activation of an instance. A new instance starts its commands again: it replays them."""
     original = instance.activate
-    observed.commands.clear()
+    # a list of its own: an instance that was thrown away may still be at work
+    commands = observed.commands = []
 
     def activate(act: Any) -> Any:
+        if any(job.HasField("remove_from_cache") for job in act.jobs):
+            return original(act)  # may run beside an activation that hangs
         _current.observed, _current.hidden = observed, []
+        observed.activating = began = time.monotonic()
         try:
             completion = original(act)
         finally:
             hidden, _current.observed, _current.hidden = _current.hidden, None, None
+            observed.activating = None
+        if observed.deadlocked is not None and observed.deadlocked > began:
+            return completion  # the SDK has given it up and asks no more what came of it
         with recorder.guarded("an activation"):
-            _read(completion, act, observed, hidden, recorder)
+            _read(completion, act, observed, hidden, recorder, commands)
         return completion
 
     instance.activate = activate
 
 
-def _read(completion: Any, act: Any, observed: Observed, hidden: list[str], recorder: Recorder) -> None:
+def _read(
+    completion: Any, act: Any, observed: Observed, hidden: list[_Hidden], recorder: Recorder, seen: list[bytes]
+) -> None:
     if completion.HasField("failed"):
-        failure = completion.failed.failure
-        kind = failure.application_failure_info.type or "Error"
         observed.swallowed.clear()
-        recorder.failed(observed, TaskFailure(kind, failure.message, failure.stack_trace))
+        recorder.failed(observed, failures.read(completion.failed.failure), act.history_length)
         return
-    if any(job.HasField("remove_from_cache") for job in act.jobs):
-        return
-    observed.task_failures.clear()
     commands = completion.successful.commands
-    if hidden and not any(_tells_nondeterminism(each) for each in commands):
-        observed.swallowed.extend(hidden)
-    observed.commands.extend(each.SerializeToString(deterministic=True) for each in commands if _counts(each))
+    # A query is no part of what is replayed, and its errors go to who asked.
+    if not all(job.HasField("query_workflow") for job in act.jobs):
+        if not act.is_replaying:
+            observed.advanced(act.history_length)
+        if any(_tells_nondeterminism(each) for each in commands):
+            observed.swallowed.clear()
+        else:
+            caught = [each.told() for each in hidden if each.caught_by_user()]
+            observed.swallowed.extend(each for each in dict.fromkeys(caught) if each not in observed.swallowed)
+    seen.extend(each.SerializeToString(deterministic=True) for each in commands if counts(each))
 
 
-def _counts(command: WorkflowCommand) -> bool:
+def counts(command: WorkflowCommand) -> bool:
     """Whether a replay gives the command again: answers to queries and refused updates are in no history."""
     kind = command.WhichOneof("variant")
     if kind == "update_response":
@@ -355,6 +384,8 @@ def _tells_nondeterminism(command: WorkflowCommand) -> bool:
     while True:
         if failure.application_failure_info.type in ("RestrictedWorkflowAccessError", "NondeterminismError"):
             return True
+        if "from inside a workflow" in failure.message:
+            return True  # an error made of the message of the sandbox's
         if not failure.HasField("cause"):
             return False
         failure = failure.cause
@@ -366,7 +397,10 @@ def _hook_errors() -> None:
     def nondeterminism(error: BaseException) -> None:
         hidden = getattr(_current, "hidden", None)
         if hidden is not None and len(hidden) < 20:
-            hidden.append(f"{error} ({_place()})")
+            lines = stacks.of_frame(sys._getframe(2))
+            # what a module probes while it is imported is no part of the workflow
+            if not any("importlib" in each.file for each in lines):
+                hidden.append(_Hidden(error, next(iter(stacks.innermost(lines, 1)), None)))
 
     def unfinished(warning: BaseException) -> None:
         observed = getattr(_current, "observed", None)
@@ -391,13 +425,24 @@ def _after_init(cls: type[BaseException], seen: Callable[[BaseException], None])
     cls.__init__ = init  # type: ignore[method-assign]
 
 
-def _place() -> str:
-    """The innermost line of the user's code on this thread's stack."""
-    for frame in reversed(traceback.extract_stack()):
-        inner = any(part in frame.filename for part in ("temporalio", "pytest_temporal_guard", "<string>", "/asyncio/"))
-        if not inner and "importlib" not in frame.filename:
-            return f"{frame.filename}:{frame.lineno}"
-    return "unknown place"
+class _Hidden:
+    """An error of determinism, and the line of the user's code at which it was made."""
+
+    def __init__(self, error: BaseException, line: stacks.Line | None) -> None:
+        self.error, self.line = error, line
+
+    def caught_by_user(self) -> bool:
+        """Whether it was raised, and the frame at which it stopped is one of the user's code.
+
+        A traceback grows on the way out: its first entry is the frame that caught the error. What the SDK catches it
+        reports; what a library catches is its own affair.
+        """
+        trace = self.error.__traceback__
+        return trace is not None and stacks.is_users(trace.tb_frame.f_code.co_filename)
+
+    def told(self) -> str:
+        """The error and its place."""
+        return f"{self.error} ({self.line})"
 
 
 class _ActivationLog(logging.Handler):
@@ -410,9 +455,14 @@ class _ActivationLog(logging.Handler):
         with recorder.guarded("the SDK's log"):
             observed = recorder.by_run_id(str(record.args[-1]))
             error = record.exc_info[1]
-            if observed is not None and error is not None and "activation" in str(record.msg):
+            told = any(part in str(record.msg) for part in ("handling activation", "encoding completion"))
+            if observed is not None and error is not None and told:
+                kind = type(error).__name__.lstrip("_")
+                if kind == "DeadlockError":
+                    observed.deadlocked = time.monotonic()
                 stack = "".join(traceback.format_exception(error))
-                recorder.failed(observed, TaskFailure(type(error).__name__.lstrip("_"), str(error), stack))
+                what = "Failed encoding: " if "encoding" in str(record.msg) else ""
+                recorder.failed(observed, TaskFailure(kind, f"{what}{error}", stack))
 
 
 def _hook_log() -> None:

@@ -8,7 +8,7 @@ on the server's clock, which may be virtual; durations are `timedelta`s of that 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from functools import cached_property
@@ -40,12 +40,16 @@ _OUTCOMES: dict[int, Outcome] = {
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_TERMINATED: "terminated",
     EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW: "continued as new",
 }
+CLOSED = frozenset(_OUTCOMES)
+"""The types of the events that end a run."""
 _ACTIVITY_ENDS: dict[int, Outcome] = {
     EventType.EVENT_TYPE_ACTIVITY_TASK_COMPLETED: "completed",
     EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED: "failed",
     EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT: "timed out",
     EventType.EVENT_TYPE_ACTIVITY_TASK_CANCELED: "cancelled",
 }
+ACTIVITY_ENDS = frozenset(_ACTIVITY_ENDS)
+"""The types of the events that end an activity."""
 
 
 class RunKey(NamedTuple):
@@ -78,7 +82,9 @@ class Block:
 class Attempt:
     """One attempt of an activity, as its worker saw it. `end` is None while it runs.
 
-    `virtual` says that its sleeps moved the server's clock. `resumed_from` are the heartbeat details it was given.
+    `virtual` says that its sleeps moved the server's clock. `resumed_from` are the heartbeat details it was given, and
+    `read_details` tells, for an activity of `expect_resume`, whether it looked at them. `lost` says that the guard took
+    its worker away, at its last beat.
     `server_start` is its start on the server's clock, which skipping sets apart from the clock of `start`.
     """
 
@@ -95,6 +101,7 @@ class Attempt:
     virtual: bool = False
     resumed_from: tuple[Any, ...] = ()
     read_details: bool = False
+    lost: bool = False
     blocks: list[Block] = field(default_factory=list)
     server_start: datetime | None = None
 
@@ -124,12 +131,41 @@ class TaskFailure:
     stack: str = ""
 
 
+@dataclass(frozen=True)
+class Repeat:
+    """What came of the second run of an activity whose first result was thrown away.
+
+    `kind` is "state" (it changed the state), "result" (another result), "raised" (it failed), "snapshot" (the state
+    could not be read), "beside" (another activity ran at the same time, so its changes are nobody's) or "left" (it was
+    not run again). `details` are phrases: what changed, both results, the error, the reason.
+    """
+
+    activity: str
+    activity_id: str
+    kind: str
+    details: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.activity}: {self.kind}{': ' if self.details else ''}{'; '.join(self.details)}"
+
+
+class Difference(NamedTuple):
+    """What a replay did otherwise than the first run, and what to change; both are sentences."""
+
+    measured: str
+    advice: str
+
+
 @dataclass
 class Observed:
     """What the workers of this process saw of one run. Written by worker threads, read once the run is judged.
 
     `commands` are the workflow's commands so far, serialised, in order. `test` is the test that was running when the
     run was first seen. `parameters` names the parameters of the workflow and of the activities it may call.
+    `task_failures` are those in a row, `progress` the lengths of the history at which activations went well since.
+    `activating` and `deadlocked` are the times (`time.monotonic`) at which the activation that runs began, and at which
+    the SDK last gave one up.
+    `repeated` counts the activities that the guard `idempotency` ran twice.
     """
 
     key: RunKey
@@ -143,10 +179,36 @@ class Observed:
     task_failures: list[TaskFailure] = field(default_factory=list)
     swallowed: list[str] = field(default_factory=list)
     unfinished_handlers: list[str] = field(default_factory=list)
-    not_idempotent: list[str] = field(default_factory=list)
-    replay: list[str] = field(default_factory=list)
+    not_idempotent: list[Repeat] = field(default_factory=list)
+    repeated: int = 0
+    replay: list[Difference] = field(default_factory=list)
     stuck: str | None = None
+    stuck_told: bool = False
+    progress: set[int] = field(default_factory=set)
+    activating: float | None = None
+    deadlocked: float | None = None
     sandboxed: bool = True
+
+    @property
+    def failing(self) -> bool:
+        """Whether the last workflow task failed, and none has succeeded since."""
+        return bool(self.task_failures) and not self.progress
+
+    def advanced(self, length: int) -> None:
+        """An activation at a history of so many events went well, and was no replay."""
+        self.progress.add(length)
+
+    def failed(self, failure: TaskFailure, length: int | None) -> None:
+        """A task failed, at a history of so many events if that is known.
+
+        One task may take several activations: those of the task that fails now do not part its failures from those
+        before; an earlier task that went well does.
+        """
+        earlier = len(self.progress) > 1 if length is None else any(each < length for each in self.progress)
+        if earlier:
+            self.task_failures.clear()
+        self.progress.clear()
+        self.task_failures.append(failure)
 
 
 @dataclass(frozen=True)
@@ -222,6 +284,11 @@ class Run:
         self.continued: list[Run] = []
         self.breaches: list[tuple[str, str, Breach]] = []  # guard, level, what it found
         self._parameters = parameters or {}
+
+    @property
+    def parameters(self) -> Mapping[str, tuple[str, ...]]:
+        """The names of the parameters of workflows and activities, by their names."""
+        return self._parameters
 
     def __repr__(self) -> str:
         return f"<Run {self.workflow_type} {self.workflow_id} {self.outcome}, {len(self.events)} events>"

@@ -18,6 +18,7 @@ class Sidecar:
 
     def __init__(self) -> None:
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
         self._clients: dict[tuple[str, str], Client] = {}
 
@@ -57,12 +58,24 @@ class Sidecar:
         loop, self._loop = self._loop, None
         self._clients.clear()
         if loop is not None:
-            loop.call_soon_threadsafe(loop.stop)
+            loop.call_soon_threadsafe(self._end, loop)
+            if self._thread is not None:
+                self._thread.join(2)
+            # an open one is a ResourceWarning, which fails a suite that turns warnings into errors
+            if not loop.is_running():
+                loop.close()
+
+    @staticmethod
+    def _end(loop: asyncio.AbstractEventLoop) -> None:
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        loop.call_soon(loop.stop)
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:
             if self._loop is None:
                 # A suite may have set another event loop policy; the SDK needs no more than selectors.
                 self._loop = asyncio.SelectorEventLoop()
-                threading.Thread(target=self._loop.run_forever, name="temporal-guard", daemon=True).start()
+                self._thread = threading.Thread(target=self._loop.run_forever, name="temporal-guard", daemon=True)
+                self._thread.start()
             return self._loop

@@ -115,6 +115,15 @@ def test_files_results_and_states(pytester: pytest.Pytester, monkeypatch: pytest
     assert "activity `meets` was run twice: it ran beside another activity that did not end meanwhile" in found.text
 
 
+def test_virtual_time(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Activities that sleep for an hour run twice, and lose their worker, in no time."""
+    found = verdicts(pytester, monkeypatch, "virtual_cases")
+    assert found.passed() == {"test_three_at_once", "test_go_on"}, found.text
+    assert "  - calls: call added: 0" in found.failures["test_one"]
+    assert "activity `start_over` does not resume" in found.failures["test_start_over"]
+    assert "activity `nap` was run twice: it ran beside another activity that did not end meanwhile" in found.text
+
+
 def test_level_of_the_suite(pytester: pytest.Pytester) -> None:
     """The option turns it on for tests without a marker, a test may turn it off, and a level may be warn."""
     pytester.makepyfile(

@@ -9,7 +9,7 @@ import logging
 import re
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from functools import cache
@@ -188,7 +188,7 @@ def plan_of(run: Run) -> Plan:
         "workflow_failure_exception_types": config.get("workflow_failure_exception_types", ()),
         "disable_safe_workflow_eviction": config.get("disable_safe_workflow_eviction", False),
         "header_codec_behavior": client.get("header_codec_behavior"),
-        "plugins": [each for each in config.get("plugins", ()) if hasattr(each, "run_replayer")],
+        "plugins": _plugins([*client.get("plugins", ()), *config.get("plugins", ())]),
     }
     return Plan(
         _class_of(run.workflow_type, config["workflows"]),
@@ -196,6 +196,11 @@ def plan_of(run: Run) -> Plan:
         config.get("workflow_runner") or SandboxedWorkflowRunner(),
         config.get("unsandboxed_workflow_runner") or UnsandboxedWorkflowRunner(),
     )
+
+
+def _plugins(given: Iterable[Any]) -> list[Any]:
+    """Those of the client and of the worker that have a say in a replay, each once."""
+    return list({id(each): each for each in given if hasattr(each, "run_replayer")}.values())
 
 
 async def replay(history: WorkflowHistory, plan: Plan, timeout: float = TIMEOUT) -> Replayed:

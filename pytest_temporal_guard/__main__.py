@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from pytest_temporal_guard.export import export
+from pytest_temporal_guard.pages import guards
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -13,6 +14,7 @@ def main() -> None:
 
 
 main.add_command(export)
+main.add_command(guards)
 
 if __name__ == "__main__":
     main(prog_name="python -m pytest_temporal_guard")

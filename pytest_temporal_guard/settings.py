@@ -277,7 +277,7 @@ def register(parser: pytest.Parser, settings: Iterable[Setting]) -> None:
     """Declare the options and ini values."""
     group = parser.getgroup("temporal-guard", "Temporal workflows: history, payloads, heartbeats, replay, idempotency")
     for setting in settings:
-        default = f" Default: {_shown(setting.default)}." if setting.default not in (None, (), False) else ""
+        default = f" Default: {shown(setting.default)}." if setting.default not in (None, (), False) else ""
         described = f"{setting.help}{default}".replace("%", "%%")
         if setting.flag:
             group.addoption(setting.option, dest=setting.name, action="store_true", default=None, help=described)
@@ -295,7 +295,8 @@ def _metavar(setting: Setting) -> str:
     return by_parser.get(setting.parse, "FILE" if setting.key == "report" else "NAME")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A default as `--help` and the pages write it."""
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return f"{value:,}".replace(",", "_") if value >= 10_000 else f"{value:g}"
     return str(value)

@@ -112,4 +112,12 @@ def test_linting_never_imports_what_it_checks(tmp_path: Path) -> None:
 
 
 def test_plugin_loads_nothing_heavy(tmp_path: Path) -> None:
-    assert loaded("import pytest_temporal_guard.plugin", cwd=tmp_path) == set()
+    assert loaded("import pytest_temporal_guard.plugin", cwd=tmp_path) == {"pytest"}
+
+
+def test_suite_without_temporal_loads_nothing_heavy(tmp_path: Path) -> None:
+    """Not even with the guard on: a suite that never imports the SDK never pays for it."""
+    (tmp_path / "test_it.py").write_text("def test_it(temporal_free=None): pass\n")
+    code = "import pytest\npytest.main(['-q', '-p', 'no:cacheprovider', '-p', 'no:randomly', *sys.argv[1:]])"
+    for options in ([], ["--temporal-guard"]):
+        assert loaded(code, "test_it.py", *options, cwd=tmp_path) == {"pytest"}

@@ -25,6 +25,8 @@ LAYERS = (
     ("calls",),
     ("project",),
     ("decorators", "converters", "queries"),
+    ("verdicts",),
+    ("shapes",),
     ("serial", "sizes"),
     ("contracts",),
     ("rules.*",),

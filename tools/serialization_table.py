@@ -7,7 +7,7 @@ Run it with the SDK, pydantic and as many of the packages named below as there a
     python tools/serialization_table.py --check    # exit 1 and name the types that this SDK treats differently
 
 Types of packages that are not installed keep the answer of the last run that had them. The shape of the table is
-described in `temporal_lint/serial.py`.
+described in `temporal_lint/verdicts.py`.
 """
 
 from __future__ import annotations

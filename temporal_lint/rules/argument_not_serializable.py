@@ -123,7 +123,8 @@ from temporal_lint.converters import Converters, sent
 from temporal_lint.expected import expected_to_fail
 from temporal_lint.project import Project, SdkCall
 from temporal_lint.rule import Finding, Severity, rule
-from temporal_lint.serial import Refusal, Serial
+from temporal_lint.serial import Serial
+from temporal_lint.verdicts import Refusal
 
 
 @rule("TMP201", Severity.ERROR)

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from temporal_lint import sdk
 from temporal_lint.facts import LOOPS, Binding, Class, Function, Module, Scope, decorator_target, last_name, ordinal
-from temporal_lint.known import ENTERED_SELF, LITERALS, METHODS, RETURNS, STUBS, normal
+from temporal_lint.known import ELEMENTS, ENTERED_SELF, LITERALS, METHODS, RETURNS, STUBS, normal
 
 Find = Callable[[str, str], "str | None"]
 T = TypeVar("T")
@@ -617,6 +617,9 @@ class Resolver:
 
     def _item(self, expression: ast.Subscript, scope: Scope) -> Type | None:
         base = self.infer(expression.value, scope)
+        if base is not None and (element := ELEMENTS.get(base.name)):
+            sliced = isinstance(expression.slice, ast.Slice)
+            return Type("builtins.list", (Type(element),)) if sliced else Type(element)
         if base is None or isinstance(expression.slice, ast.Slice):
             return base if base and base.name in ("builtins.list", "builtins.str", "builtins.bytes") else None
         if base.name == "builtins.list" and len(base.args) == 1:
@@ -767,6 +770,13 @@ def reaching(holder: Scope, name: ast.Name, scope: Scope) -> list[Binding]:
         if surely:
             return [*before[index:], *after]
     return [*before, *after] or bindings
+
+
+def runs_before(block: ast.stmt, node: ast.AST, module: Module) -> bool:
+    """Whether a statement has surely run where `node` is reached: it stands before, in a block around `node`."""
+    around = set(module.ancestors(node))
+    is_earlier = block not in around and ordinal(block) < ordinal(node)
+    return is_earlier and _runs_before(block, module.parents.get(block), module.statement(node), around)
 
 
 def _runs_before(block: ast.stmt, parent: ast.AST | None, statement: ast.stmt, around: set[ast.AST]) -> bool:

@@ -8,17 +8,24 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 
 from temporal_lint.converters import Converter
-from temporal_lint.facts import COMPREHENSIONS, Binding, Class, Function, Module, Scope
-from temporal_lint.known import normal
+from temporal_lint.facts import COMPREHENSIONS, Binding, Call, Class, Function, Module, Scope, last_name
+from temporal_lint.known import ELEMENTS, normal
+from temporal_lint.nesting import holds_itself, wrapping
 from temporal_lint.project import Project
 from temporal_lint.resolve import External, Symbol, Type, Variable
 from temporal_lint.shapes import Field, Shape, Shapes
+from temporal_lint.target import release
+from temporal_lint.values import Bound
 from temporal_lint.verdicts import (
     CONNECT_PYDANTIC,
+    CYCLE,
+    DEPTH,
     DRAINED,
     ENUM,
     EXCEPTION,
@@ -27,6 +34,8 @@ from temporal_lint.verdicts import (
     LEGACY,
     PLAIN,
     STRING_KEYS,
+    SURROGATE,
+    TYPED_DICT,
     Place,
     Refusal,
     advice,
@@ -38,9 +47,14 @@ from temporal_lint.verdicts import (
 
 # No value that a person writes is nested deeper; a longer display is looked at up to here.
 _MAX_DEPTH = 30
-# Names that are followed for one value: `b = [a, a]`, `c = [b, b]` and so on doubles with each line.
+# Names and functions that are followed for one value: `b = [a, a]`, `c = [b, b]` and so on doubles with each line.
 _MAX_HOPS = 1_000
 _MAX_ELEMENTS = 5_000
+# How deep containers may be: pydantic's own limit, and Python's stack, which the encoder shares before 3.12.
+_PYDANTIC_DEPTH = 255
+_STACK = 1_000
+# half of a character that UTF-16 writes in two
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Serial:
@@ -54,6 +68,8 @@ class Serial:
         # What was found out in answer to one question: models share parts, and each is looked at once.
         self._known: dict[tuple[Class, str], Refusal | None] = {}
         self._hops = 0
+        # what the functions that a value is followed into were called with, by the node of the parameter
+        self._given: dict[ast.AST, Bound] = {}
 
     # ---- values --------------------------------------------------------------------------------------------------
 
@@ -67,7 +83,7 @@ class Serial:
         if depth > _MAX_DEPTH:
             return None
         if isinstance(expression, ast.Constant):
-            return self._typed(Type(f"builtins.{type(expression.value).__name__}"), place)
+            return self._constant(expression, place)
         if isinstance(expression, (ast.List, ast.Tuple, ast.Set)):
             return self._display(expression, scope, place, depth)
         if isinstance(expression, ast.Dict):
@@ -85,6 +101,11 @@ class Serial:
         if isinstance(expression, (ast.Name, ast.Attribute)):
             return self._named(expression, scope, place, depth)
         return self._typed(self.resolver.infer(expression, scope), place, declared=True)
+
+    def _constant(self, expression: ast.Constant, place: Place) -> Refusal | None:
+        if isinstance(expression.value, str) and self.converter == "pydantic" and _SURROGATE.search(expression.value):
+            return self._refuse("text with a lone surrogate", SURROGATE)
+        return self._typed(Type(f"builtins.{type(expression.value).__name__}"), place)
 
     def _either(self, values: list[ast.expr], scope: Scope, place: Place, depth: int) -> Refusal | None:
         found = [self._value(each, scope, place, depth + 1) for each in values]
@@ -171,12 +192,40 @@ class Serial:
         if isinstance(symbol, Variable):
             if symbol.owner is not None and self.resolver.is_enum(symbol.owner):
                 return self._typed(self.resolver.infer(expression, scope), place)
-            return _all_refused([self._binding(each, place, depth) for each in symbol.bindings])
+            nested = self._nested(expression, symbol) if isinstance(expression, ast.Name) else None
+            return nested or _all_refused([self._binding(each, place, depth) for each in symbol.bindings])
         if isinstance(symbol, External):
             return self._external(expression, symbol.dotted, scope, place)
         if isinstance(symbol, Function) and symbol in self.project.handlers_of:
             return self._typed(Type("types.FunctionType", symbol=symbol), place)
         return self._typed(self.resolver.infer(expression, scope), place, declared=True)
+
+    def _nested(self, name: ast.Name, symbol: Variable) -> Refusal | None:
+        """Why a container that statements build is no tree that JSON could write."""
+        if holds_itself(name, symbol):
+            return self._refuse("a container that holds itself", CYCLE)
+        found = wrapping(name, symbol)
+        turns = self._number(found.turns, found.scope) if found is not None else None
+        # before 3.12 a call of the C encoder counts as a frame of Python
+        is_old = self._python is not None and self._python < (3, 12)
+        limits = {"pydantic": _PYDANTIC_DEPTH, **(dict.fromkeys(("default", "json"), _STACK) if is_old else {})}
+        limit = limits.get(self.converter)
+        if turns is None or limit is None or turns < limit:
+            return None
+        return self._refuse(f"a container nested {turns:,} levels deep", DEPTH)
+
+    def _number(self, expression: ast.expr, scope: Scope) -> int | None:
+        """A whole number, followed through a parameter to what the function was called with."""
+        symbol = self.resolver.resolve(expression, scope) if isinstance(expression, ast.Name) else None
+        if isinstance(symbol, Variable) and len(symbol.bindings) == 1 and symbol.bindings[0].node in self._given:
+            bound = self._given[symbol.bindings[0].node]
+            expression, scope = bound.expression, bound.scope
+        value = self.project.values.constant(expression, scope)
+        return value if isinstance(value, int) else None
+
+    @property
+    def _python(self) -> tuple[int, ...] | None:
+        return release(self.project.settings.python_version)
 
     def _external(self, expression: ast.expr, dotted: str, scope: Scope, place: Place) -> Refusal | None:
         known = _VALUES.get(dotted)
@@ -235,14 +284,52 @@ class Serial:
                     if found is not None:
                         return found.inside(f'["{keyword.arg}"]')
                 return None
+            if dotted in _ARRAYS and (element := self._array_element(dotted, call, scope)) is not None:
+                array = self._typed(Type("numpy.ndarray"), place)
+                return array or _step(self._typed(Type(element), _within(place)))
             made = _MAKES.get(dotted, dotted)
             if family(made) in types() and (made != dotted or _is_class(dotted)):
                 return self._typed(Type(made), place)
-        if isinstance(symbol, Function) and symbol.node.returns is None and _is_simple(symbol):
-            results = [self._value(each, symbol.scope, place, depth + 1) if each else None for each in symbol.returned]
-            if (refused := _all_refused(results)) is not None:
-                return refused
+        if (
+            isinstance(symbol, Function)
+            and _is_simple(symbol)
+            and not self._is_overridden(symbol)
+            and (refused := self._result(symbol, call, scope, place, depth)) is not None
+        ):
+            return refused
         return self._typed(self.resolver.infer(call, scope), place, declared=True)
+
+    def _result(self, function: Function, call: ast.Call, scope: Scope, place: Place, depth: int) -> Refusal | None:
+        """What is refused of everything that a function of the project may return to this call."""
+        self._hops += 1
+        if self._hops > _MAX_HOPS:
+            return None
+        given = self.project.arguments(function, Call(call, scope, scope.module, scope.function))
+        nodes = {each.name: each.node for each in function.bound_parameters}
+        before = self._given
+        self._given = {**before, **{nodes[name]: bound for name, bound in given.items() if name in nodes}}
+        try:
+            return _all_refused(
+                [self._value(each, function.scope, place, depth + 1) if each else None for each in function.returned]
+            )
+        finally:
+            self._given = before
+
+    def _is_overridden(self, method: Function) -> bool:
+        heirs = self.project.subclasses.get(method.cls, ()) if method.cls is not None else ()
+        return any(method.name in each.methods for each in heirs)
+
+    def _array_element(self, dotted: str, call: ast.Call, scope: Scope) -> str | None:
+        """The type of the elements of an array that is certain to have some: integers or truth values alone."""
+        if call.keywords or len(call.args) != 1:
+            return None
+        if dotted == "numpy.arange":
+            count = self.project.values.constant(call.args[0], scope)
+            return "numpy.int64" if isinstance(count, int) and count > 0 else None
+        leaves = list(_leaves(call.args[0]))
+        found = {kind.name if (kind := self.resolver.infer(each, scope)) is not None else "" for each in leaves}
+        elements = {"builtins.int": "numpy.int64", "builtins.bool": "numpy.bool_"}
+        return elements.get(found.pop()) if len(found) == 1 else None
 
     def _only_writes(self, call: ast.Call, scope: Scope) -> bool:
         modes = [*call.args[1:2], *(each.value for each in call.keywords if each.arg == "mode")]
@@ -311,14 +398,14 @@ class Serial:
         if shape.kind == "text":
             return None
         if shape.kind in ("typed-dict", "named-tuple"):
-            return self._of_fields(shape, _within(place), '["{}"]' if shape.kind == "typed-dict" else ".{}")
+            return self._of_fields(cls, shape, _within(place), '["{}"]' if shape.kind == "typed-dict" else ".{}")
         if shape.kind in ("enum", "flag"):
             carried = self.converter in ("pydantic", "either")
             return None if carried else self._refuse(f"a member of the enumeration `{cls.name}`", ENUM)
         if shape.kind in ("dataclass", "model", "root") and not plain_json:
             if shape.kind == "root" or place == "key":
                 return None
-            return self._of_fields(shape, "field" if shape.kind == "dataclass" else "element", ".{}")
+            return self._of_fields(cls, shape, "field" if shape.kind == "dataclass" else "element", ".{}")
         if shape.kind == "other" and not plain_json and letter(shape.base, self.converter, place) != "r":
             return None
         if not plain_json and (
@@ -331,12 +418,35 @@ class Serial:
         what = "class" if shape.kind in ("dataclass", "model", "root") else "plain class"
         return self._refuse(f"an instance of the {what} `{cls.name}`", LEGACY if plain_json else PLAIN)
 
-    def _of_fields(self, shape: Shape, place: Place, step: str) -> Refusal | None:
-        for each in shape.fields:
+    def _of_fields(self, cls: Class, shape: Shape, place: Place, step: str) -> Refusal | None:
+        for index, each in enumerate(shape.fields):
             found = self._field(each, place) if each.required else None
+            if each.default is not None and self._says_nothing(each) and not self._is_given(cls, each, index):
+                found = self._default(each, place, 0)
             if found is not None:
                 return found.inside(step.format(each.name))
         return None
+
+    def _says_nothing(self, each: Field) -> bool:
+        found = self.resolver.annotation(each.annotation, each.scope)
+        return found is not None and found.name in ("typing.Any", "builtins.object")
+
+    def _is_given(self, cls: Class, each: Field, index: int) -> bool:
+        """Whether some code of the project may give a field something else than its default."""
+        written = self.project.kept(_names_written)
+        if each.name in written:
+            return True
+        makers = {"cls", cls.name, *(heir.name for heir in self.project.subclasses.get(cls, ()))}
+        calls = (call.node for module in self.project.modules.values() for call in module.calls)
+        return any(
+            last_name(call.func) in makers
+            and (
+                len(call.args) > index
+                or any(isinstance(argument, ast.Starred) for argument in call.args)
+                or any(keyword.arg is None for keyword in call.keywords)
+            )
+            for call in calls
+        )
 
     # ---- types ---------------------------------------------------------------------------------------------------
 
@@ -374,6 +484,8 @@ class Serial:
                 return _step(self._typed(found.args[1], _within(place), declared=declared, depth=depth + 1))
             return None
         arguments = found.args if found.name == "builtins.tuple" else found.args[:1] if found.name in _ITERABLES else ()
+        if found.name in ELEMENTS:
+            arguments = (Type(ELEMENTS[found.name]),)
         for each in arguments:
             refused = self._typed(each, _within(place), declared=declared, depth=depth + 1)
             if refused is not None:
@@ -426,10 +538,9 @@ class Serial:
         if found.cls is not None:
             return self._decoded_class(found.cls, bool(found.args), depth)
         if found.name in _MAPPINGS and len(found.args) == 2:
-            key = self._decoded(found.args[0], depth + 1)
-            return key or _step(self._decoded(found.args[1], depth + 1))
+            return self._decoded_key(found.args[0], depth + 1) or _step(self._decoded(found.args[1], depth + 1))
         name = family(found.name)
-        if letter(name, self.converter, None) == "r":
+        if letter(name, self.converter, "annotation") == "r":
             return self._refuse(article(found), advice(name, self.converter))
         arguments = found.args if found.name == "builtins.tuple" else found.args[:1] if found.name in _ITERABLES else ()
         for each in arguments:
@@ -437,6 +548,15 @@ class Serial:
             if refused is not None:
                 return _step(refused)
         return None
+
+    def _decoded_key(self, found: Type | None, depth: int) -> Refusal | None:
+        """The same of the keys of a dict, which arrive as text."""
+        if found is not None and found.name == "typing.Union":
+            return _all_refused([self._decoded_key(each, depth + 1) for each in found.args])
+        verdict = letter(family(found.name), self.converter, "annotation of keys") if found is not None else "-"
+        if found is None or found.cls is not None or verdict == "-":
+            return self._decoded(found, depth)
+        return self._refuse(f"a dict key that is {article(found)}", STRING_KEYS) if verdict == "r" else None
 
     def _decoded_class(self, cls: Class, subscripted: bool, depth: int) -> Refusal | None:
         shape = self.shapes.shape(cls)
@@ -450,13 +570,25 @@ class Serial:
         if shape.kind == "dataclass" and subscripted and default:
             advice = "Give the type argument in a subclass and annotate with that, or use `pydantic_data_converter`."
             return self._refuse(f"the dataclass `{cls.name}` with type arguments", advice)
+        if (
+            shape.base == "typing.TypedDict"
+            and self.converter == "pydantic"
+            and self._python is not None
+            and self._python < (3, 12)
+        ):
+            # pydantic cannot tell its optional keys apart before Python 3.12
+            return self._refuse(f"the `typing.TypedDict` `{cls.name}`", TYPED_DICT)
         if shape.kind in ("dataclass", "typed-dict"):
             if (cls, "decoded") not in self._known:
                 self._known[cls, "decoded"] = None
                 self._known[cls, "decoded"] = self._decoded_fields(shape, depth)
             return self._known[cls, "decoded"]
         strangers = {"default": _EXACT, "pydantic": _NO_SCHEMA}.get(self.converter, frozenset[str]())
-        if shape.kind == "other" and shape.base not in strangers and letter(shape.base, self.converter, None) != "r":
+        if (
+            shape.kind == "other"
+            and shape.base not in strangers
+            and letter(shape.base, self.converter, "annotation") != "r"
+        ):
             return None
         accepted = (shape.decodes and self.converter != "pydantic") or (shape.validates and not default)
         return None if accepted else self._refuse(f"the class `{cls.name}`", PLAIN)
@@ -489,6 +621,23 @@ def _all_refused(found: list[Refusal | None]) -> Refusal | None:
     if not refusals or len(refusals) != len(found):
         return None
     return next((each for each in refusals if each.drained), refusals[0])
+
+
+def _leaves(expression: ast.expr) -> Iterator[ast.expr]:
+    """What stands innermost in a display of displays."""
+    if isinstance(expression, (ast.List, ast.Tuple)):
+        for each in expression.elts[:_MAX_ELEMENTS]:
+            yield from _leaves(each)
+    else:
+        yield expression
+
+
+def _names_written(project: Project) -> frozenset[str]:
+    """The names of all attributes that a project assigns and of all keywords that it passes."""
+    modules = project.modules.values()
+    stored = (node.attr for module in modules for node, _ in module.attributes if not isinstance(node.ctx, ast.Load))
+    passed = (keyword.arg for module in modules for call in module.calls for keyword in call.node.keywords)
+    return frozenset((*stored, *(each for each in passed if each is not None)))
 
 
 def _is_class(dotted: str) -> bool:
@@ -535,6 +684,8 @@ _VALUES = {
     "datetime.timezone.utc": "datetime.timezone",
     "datetime.UTC": "datetime.timezone",
     "builtins.Ellipsis": "builtins.ellipsis",
+    "pandas.NA": "pandas.api.typing.NAType",
+    "pandas.NaT": "pandas.api.typing.NaTType",
 }
 _MAKES = {
     "asyncpg.create_pool": "asyncpg.Pool",
@@ -554,6 +705,7 @@ _MAKES = {
     "time.gmtime": "time.struct_time",
     "time.localtime": "time.struct_time",
 }
+_ARRAYS = frozenset(("numpy.array", "numpy.asarray", "numpy.arange"))
 _COLLECTS = frozenset(f"builtins.{name}" for name in ("list", "tuple", "set", "frozenset", "sorted"))
 _MAPPINGS = frozenset(
     (

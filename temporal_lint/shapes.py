@@ -34,7 +34,8 @@ Kind = Literal[
 class Shape:
     """What a class of the project is to a converter.
 
-    `text` is an enumeration of str or int; `other` inherits from a known type outside, `base`. `decodes` and
+    `text` is an enumeration of str or int; `other` inherits from a known type outside, `base`, which of a TypedDict is
+    the one of `typing` or of `typing_extensions`. `decodes` and
     `encodes` say that the default converter finds a method of the class that it would use; `validates` the same of
     pydantic. `open` is whether a value annotated with it may be of another class.
     """
@@ -95,7 +96,7 @@ class Shapes:
             kinds: dict[tuple[str, ...], Kind] = {("enum.Enum",): "enum", ("enum.Flag",): "flag"}
             return Shape(kinds.get(tuple(sorted(set(bases))), "unknown"))
         if "typing.TypedDict" in bases:
-            return Shape("typed-dict", self._typed_dict_fields(order))
+            return Shape("typed-dict", self._typed_dict_fields(order), base=self._typed_dict_base(order))
         if bases == ["typing.NamedTuple"]:
             return Shape("named-tuple", self._fields(order))
         if set(bases) & _MODELS:
@@ -159,6 +160,11 @@ class Shapes:
             each for each in fields if self._outer_annotation(each.annotation, each.scope) == "typing.NotRequired"
         }
         return tuple(replace(each, required=each not in optional and each.scope.cls not in partial) for each in fields)
+
+    def _typed_dict_base(self, order: list[Class]) -> str:
+        """The `TypedDict` that a class is made with, as it was imported."""
+        named = (self.resolver.dotted(base, each.outer) or "" for each in order for base in each.node.bases)
+        return next((each for each in named if normal(each) == "typing.TypedDict"), "")
 
     def _model(self, order: list[Class]) -> Shape:
         """A pydantic model: unknown where it has a say in how it is written."""

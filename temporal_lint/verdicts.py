@@ -3,8 +3,9 @@
 Truth is `data/serialization.json`, made by `tools/serialization_table.py`, which runs the SDK's own converters. Its
 `types` maps a dotted type to three words, one letter for each question: `r` refused, `c` carried, `d` carried by
 draining the value (an iterator, an open file), `-` it depends. The first word is the default converter's, the second
-the pydantic converter's: the value itself, in a container, in a dataclass field, as a key of a dict, and the type as
-an annotation. The third is `json.JSONEncoder`'s: the value, and as a key. What is not in the table is not known.
+the pydantic converter's: the value itself, in a container, in a dataclass field, as a key of a dict, the type as an
+annotation, and as the annotation of a dict's keys. The third is `json.JSONEncoder`'s: the value, and as a key. What is
+not in the table is not known.
 """
 
 from __future__ import annotations
@@ -21,10 +22,12 @@ from temporal_lint.resolve import Type
 
 _TABLE = Path(__file__).parent / "data" / "serialization.json"
 
-# Where a value stands; the place of each letter in a word of the table.
+# Where a value stands, and what an annotation is of; the place of each letter in a word of the table.
 Place = Literal["value", "element", "field", "key"]
-_PLACES: dict[Place, int] = {"value": 0, "element": 1, "field": 2, "key": 3}
-_ANNOTATION = 4
+Annotated = Literal["annotation", "annotation of keys"]
+_PLACES: dict[Place | Annotated, int] = {
+    "value": 0, "element": 1, "field": 2, "key": 3, "annotation": 4, "annotation of keys": 5,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -57,12 +60,12 @@ def types() -> dict[str, list[str]]:
     return loaded
 
 
-def letter(name: str, converter: Converter, place: Place | None) -> str:
-    """The table's letter for a type; `place` None asks for the type as an annotation. "-" for unknown types."""
+def letter(name: str, converter: Converter, place: Place | Annotated) -> str:
+    """The table's letter for a type. "-" for unknown types."""
     words = types().get(name)
     if words is None:
         return "-"
-    index = _ANNOTATION if place is None else _PLACES[place]
+    index = _PLACES[place]
     if converter == "json":
         return words[2][1 if place == "key" else 0]
     if converter == "default":
@@ -116,6 +119,10 @@ PLAIN = "Make it a dataclass of plain fields, or send the values it is made of."
 LEGACY = "Send what JSON knows: numbers, text, lists and dicts of them."
 ENUM = "Derive the enumeration from `str` or `int` as well, or send the member's `.value`."
 EXCEPTION = "Send `str(error)` or the facts it carries; to fail, raise it."
+CYCLE = "Send it without the cycle, such as the ids of what it refers to."
+DEPTH = "Send a flat list and the order or the parents of its elements."
+SURROGATE = "Send bytes, or text that UTF-8 can encode."
+TYPED_DICT = "Take `TypedDict` from `typing_extensions`."
 STRING_KEYS = "Use text for all keys of the dict."
 FILE = "Send the path, or read the file and send its content."
 GENERATOR = "Send a list of its elements."

@@ -17,14 +17,14 @@ PACKAGE = Path(temporal_lint.__file__).parent
 # Each module imports only from lines above its own; a rule never imports a rule.
 LAYERS = (
     ("temporal_lint", "source", "config", "sql", "sdk"),
-    ("tree", "graph", "rule", "known"),
+    ("tree", "graph", "rule", "known", "target"),
     ("spans", "facts"),
     ("edits", "resolve"),
     ("values", "expected"),
     ("definitions", "sdkcall"),
     ("calls",),
     ("project",),
-    ("decorators", "converters", "queries"),
+    ("decorators", "converters", "queries", "nesting"),
     ("verdicts",),
     ("shapes",),
     ("serial", "sizes"),

@@ -4,7 +4,8 @@
 Reports a value sent to an activity, a child workflow, a new run, a signal, query or update, as a heartbeat detail or in
 a memo, that the SDK's converter is certain to refuse: a lock, a connection, a function, a coroutine, a plain object, an
 exception, with the default converter also a `Decimal`, a `date`, a `Path`, a plain `Enum`. It is found through names,
-helpers and constructors, at any depth of containers and dataclass fields.
+helpers and constructors, at any depth of containers and dataclass fields. So are a container that holds itself, and one
+that a loop nests deeper than the encoder goes.
 
 As a warning: an iterator or an open file. The converter sends the list of what it yields, and has used it up by then.
 

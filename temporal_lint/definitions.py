@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from temporal_lint.facts import Call, Class, Function, Module, Scope, decorator_target, last_name
 from temporal_lint.resolve import External, Find, Resolver, Symbol, Type, Variable, label
+from temporal_lint.target import release
 from temporal_lint.values import Bound, Values
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class Definitions:
     def __init__(self, modules: Iterable[Module], settings: Settings, find: Find | None = None) -> None:
         self.modules: dict[str, Module] = {each.name: each for each in modules}
         self.settings = settings
+        # the release of the SDK that the project is known to use
+        self.sdk_release = release(settings.sdk_version)
         self.resolver = Resolver(
             self.modules, find or (lambda dotted, importer: dotted if dotted in self.modules else None)
         )

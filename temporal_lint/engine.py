@@ -133,7 +133,7 @@ def locate(
         row, column = source.position(start)
         end_row, end_column = source.position(end)
         fix = None
-        if finding.fix is not None:
+        if finding.fix is not None and spans.exact:
             try:
                 fix = finding.fix(editor)
             except Exception as error:

@@ -17,7 +17,8 @@ PACKAGE = Path(temporal_lint.__file__).parent
 # Each module imports only from lines above its own; a rule never imports a rule.
 LAYERS = (
     ("temporal_lint", "source", "config", "sql", "sdk"),
-    ("tree", "graph", "rule", "known", "target"),
+    ("fallback", "graph", "rule", "known", "target"),
+    ("tree",),
     ("spans", "facts"),
     ("edits", "resolve"),
     ("values", "expected"),

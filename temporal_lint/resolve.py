@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -332,15 +333,22 @@ class Resolver:
         if known is not None:
             return known
         cuts = self._cuts
-        order: list[Class] = []
+        order: dict[Class, None] = {}
         external: list[str] = []
         complete = True
-        queue = [cls]
+        queue = deque([cls])
         while queue:
-            current = queue.pop(0)
+            current = queue.popleft()
             if current in order:
                 continue
-            order.append(current)
+            above = self._ancestors.get(current)
+            if above is not None and not queue and order.keys().isdisjoint(above[0]):
+                # a class with one base has the ancestors of that base
+                order.update(dict.fromkeys(above[0]))
+                external.extend(above[1])
+                complete = complete and above[2]
+                break
+            order[current] = None
             for base in current.node.bases:
                 symbol = self.resolve(base.value if isinstance(base, ast.Subscript) else base, current.outer)
                 if isinstance(symbol, Class):
@@ -349,7 +357,7 @@ class Resolver:
                     external.append(normal(symbol.dotted))
                 else:
                     complete = False
-        answer = (order, external, complete)
+        answer = (list(order), external, complete)
         if self._cuts == cuts or not self._active:
             self._ancestors[cls] = answer
         return answer

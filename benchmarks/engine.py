@@ -84,6 +84,7 @@ def one_round(sources: list[Source], index: graph.ModuleIndex, seconds: dict[str
         "rules",
         lambda: [(each, list(engine.judge(project, each, selection.active, troubles))) for each in modules],
     )
+    engine.spans_of.cache_clear()
     located = timed(
         seconds,
         "spans",

@@ -198,6 +198,10 @@ class Calls(Definitions):
             ]
         return [self._through(call, wrapper) for wrapper in self._helpers[symbol]]
 
+    def arguments(self, function: Function, call: Call) -> dict[str, Bound]:
+        """What a call gives the parameters of a project function, by name; defaults where it gives nothing."""
+        return self._fill(function, self._bind(call, "", "other", None))[0]
+
     def _is_plain(self, function: Function) -> bool:
         """Whether only the project's own code calls a function."""
         return function not in self.activity_of and function not in self.handlers_of

@@ -7,6 +7,7 @@ a file, the published schema and the documentation are all read from there.
 from __future__ import annotations
 
 import difflib
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields, replace
@@ -61,6 +62,8 @@ def _key(default: Any, sentence: str, schema: Schema) -> Any:
 _STRING: Schema = {"type": "string", "minLength": 1}
 _STRINGS: Schema = {"type": "array", "items": _STRING}
 _BOOLEAN: Schema = {"type": "boolean"}
+_PYTHON: Schema = {"type": "string", "pattern": r"\d+\.\d+", "examples": ["3.12"]}
+_RELEASE: Schema = {"type": "string", "pattern": r"\d+(\.\d+)+", "examples": ["1.8.0"]}
 _WORD_OR_INDEX: Schema = {"anyOf": [_STRING, {"type": "integer", "minimum": 0}]}
 
 
@@ -147,6 +150,12 @@ class Settings:
     extend_exclude: tuple[str, ...] = _key((), "Globs to exclude beside those of `exclude`.", _STRINGS)
     respect_gitignore: bool = _key(True, "Leave out what .gitignore names.", _BOOLEAN)
     src: tuple[str, ...] = _key((), "Directories, from the project's root, that imports start from.", _STRINGS)
+    python_version: str | None = _key(
+        None, "The oldest Python that the project runs on; when absent, what its own files say.", _PYTHON
+    )
+    sdk_version: str | None = _key(
+        None, "The release of temporalio that the project uses; when absent, what its lock file or pin says.", _RELEASE
+    )
     max_payload_bytes: int = _key(
         200 * 1024,
         "The encoded size of a payload, in bytes, above which it is reported.",
@@ -249,6 +258,8 @@ def _checked(value: Any, schema: Schema, where: str, key: str) -> Any:
         raise ConfigError(f"{where}: `{key}` is {value}; it must be at least {schema['minimum']}.")
     if "minLength" in schema and not value:
         raise ConfigError(f"{where}: `{key}` must not be empty.")
+    if "pattern" in schema and not re.fullmatch(schema["pattern"], value):
+        raise ConfigError(f"{where}: `{key}` is {_shown(value)}; it must look like `{schema['examples'][0]}`.")
     return value
 
 
@@ -323,6 +334,10 @@ def _table(file: Path, must_be_ours: bool) -> Mapping[str, Any] | None:
         import tomllib
     else:
         import tomli as tomllib
+    if file.exists() and not file.is_file():
+        # reading a pipe would wait for a writer
+        kind = "a directory" if file.is_dir() else "no regular file"
+        raise ConfigError(f"{file}: the file cannot be read: it is {kind}.")
     try:
         data = file.read_bytes()
         if not must_be_ours and b"temporal-lint" not in data:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from temporal_lint.facts import Call, Class, Function, Module, Scope, decorator_target, last_name
 from temporal_lint.resolve import External, Find, Resolver, Symbol, Type, Variable, label
+from temporal_lint.target import release
 from temporal_lint.values import Bound, Values
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class Definitions:
     def __init__(self, modules: Iterable[Module], settings: Settings, find: Find | None = None) -> None:
         self.modules: dict[str, Module] = {each.name: each for each in modules}
         self.settings = settings
+        # the release of the SDK that the project is known to use
+        self.sdk_release = release(settings.sdk_version)
         self.resolver = Resolver(
             self.modules, find or (lambda dotted, importer: dotted if dotted in self.modules else None)
         )
@@ -196,6 +199,8 @@ class Definitions:
         return self._applied[key]
 
     def _add_legacy_implementations(self, found: dict[Function, Activity]) -> None:
+        if not any(each.legacy for each in found.values()):
+            return
         for module in self.modules.values():
             for cls in module.classes:
                 for base in self.resolver.ancestors(cls)[0][1:]:
@@ -224,11 +229,21 @@ class Definitions:
                 return self._with_handlers(Workflow(cls, name))
             if label(symbol) in self.settings.workflow_decorators or self._applies(symbol, "temporalio.workflow.defn"):
                 return self._with_handlers(Workflow(cls, None))
-        for each in self.resolver.ancestors(cls)[0]:
-            for method in each.methods.values():
-                if any(self.is_legacy_handler(decorator, each.scope) for decorator in method.node.decorator_list):
-                    return Workflow(cls, None, legacy=True)
+        legacy = self._legacy_interfaces
+        if legacy and not legacy.isdisjoint(self.resolver.ancestors(cls)[0]):
+            return Workflow(cls, None, legacy=True)
         return None
+
+    @cached_property
+    def _legacy_interfaces(self) -> frozenset[Class]:
+        """Classes with a handler of the legacy SDK of their own."""
+        return frozenset(
+            cls
+            for module in self.modules.values()
+            for cls in module.classes
+            for method in cls.methods.values()
+            if any(self.is_legacy_handler(decorator, cls.scope) for decorator in method.node.decorator_list)
+        )
 
     def is_legacy_handler(self, decorator: ast.expr, scope: Scope) -> bool:
         target = decorator_target(decorator)

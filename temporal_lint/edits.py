@@ -10,9 +10,10 @@ from functools import cached_property
 from itertools import pairwise
 
 from temporal_lint import tree
+from temporal_lint.fallback import Span
 from temporal_lint.rule import Applicability, Edit, Fix
 from temporal_lint.source import Source
-from temporal_lint.spans import Span, Spans
+from temporal_lint.spans import Spans
 
 Argument = ast.expr | ast.keyword
 

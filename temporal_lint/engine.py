@@ -6,14 +6,17 @@ import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from temporal_lint.config import ConfigError, Settings, nearest
-from temporal_lint.rule import Diagnostic, Finding, Rule, Severity
+from temporal_lint.rule import Diagnostic, Finding, Frame, Link, Rule, Severity
 
 if TYPE_CHECKING:
     from temporal_lint.facts import Module
     from temporal_lint.project import Project
+    from temporal_lint.source import Source
+    from temporal_lint.spans import Spans
 
 EVERYTHING = "ALL"
 # A file that cannot be parsed was not checked: whatever rules are selected, that is said unless it is ignored.
@@ -123,17 +126,16 @@ def locate(
     if not found:
         return
     from temporal_lint.edits import Editor
-    from temporal_lint.spans import Spans
 
     source = module.source
-    spans = Spans(source)
+    spans = spans_of(source)
     editor = Editor(module.tree, source, spans)
     for rule, finding in found:
         start, end = spans.of(finding.node)
         row, column = source.position(start)
         end_row, end_column = source.position(end)
         fix = None
-        if finding.fix is not None:
+        if finding.fix is not None and spans.exact:
             try:
                 fix = finding.fix(editor)
             except Exception as error:
@@ -150,9 +152,22 @@ def locate(
             end_row=end_row,
             end_column=end_column,
             lines=tuple(source.line(number) for number in range(row, end_row + 1)),
-            chain=finding.chain,
+            chain=tuple(Frame(each.label, str(each.module.source.path), _row(each)) for each in finding.chain),
             fix=fix,
         )
+
+
+def _row(link: Link) -> int:
+    source = link.module.source
+    return source.position(spans_of(source).of(link.node)[0])[0]
+
+
+@lru_cache(maxsize=32)
+def spans_of(source: Source) -> Spans:
+    """The places of a file, kept for the findings of other files whose chains lead through it."""
+    from temporal_lint.spans import Spans
+
+    return Spans(source)
 
 
 def diagnose(project: Project, module: Module, selection: Selection, troubles: list[str]) -> list[Diagnostic]:

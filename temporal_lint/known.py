@@ -68,6 +68,7 @@ _GIVE: dict[str, tuple[str, ...]] = {
     "builtins.NoneType": ("builtins.exec", "builtins.print", "builtins.setattr", "builtins.delattr"),
     "builtins.dict": ("builtins.vars", "builtins.globals", "builtins.locals"),
     "builtins.tuple": ("builtins.divmod",),
+    "traceback.StackSummary": ("traceback.extract_stack", "traceback.extract_tb", "traceback.StackSummary.extract"),
 }  # fmt: skip
 RETURNS = {call: result for result, calls in _GIVE.items() for call in calls}
 """The type that a call of an external function gives, by the function's dotted name."""
@@ -99,6 +100,9 @@ METHODS: dict[str, dict[str, str]] = {
     "psycopg2.extensions.connection": {"cursor": "psycopg2.extensions.cursor"},
 }  # fmt: skip
 """The type that a method gives, by the type of its object: enough for the usual chains before an activity call."""
+
+ELEMENTS = {"traceback.StackSummary": "traceback.FrameSummary"}
+"""What lists of a type of their own hold; a slice of them is a plain list."""
 
 LITERALS: dict[type[ast.expr], str] = {
     ast.JoinedStr: "builtins.str",

@@ -13,6 +13,7 @@ from temporal_lint.definitions import Activity, Handler, Workflow
 from temporal_lint.expected import tolerates
 from temporal_lint.facts import Call, Class, Function, Module
 from temporal_lint.resolve import Find, Symbol
+from temporal_lint.rule import Link
 from temporal_lint.sdkcall import Family, SdkCall, Stray
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 __all__ = [
-    "Activity", "Family", "Handler", "Project", "SdkCall", "Step", "Stray", "Workflow", "tolerates",
+    "Activity", "Family", "Handler", "Project", "SdkCall", "Step", "Stray", "Workflow", "links", "tolerates",
 ]  # fmt: skip
 
 
@@ -148,6 +149,12 @@ class Project(Calls):
                     reached[step.callee] = (*reached[function], step)
                     queue.append(step.callee)
         return reached
+
+
+def links(steps: Iterable[Step], function: Function, node: ast.AST) -> tuple[Link, ...]:
+    """The chain of a finding at `node` of `function`, which `steps` lead to."""
+    before = (Link(step.caller.label, step.caller.module, step.call.node) for step in steps)
+    return (*before, Link(function.label, function.module, node))
 
 
 def _is_abstract(method: Function) -> bool:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import ast
 import builtins
+from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TypeVar
 
 from temporal_lint import sdk
 from temporal_lint.facts import LOOPS, Binding, Class, Function, Module, Scope, decorator_target, last_name, ordinal
-from temporal_lint.known import ENTERED_SELF, LITERALS, METHODS, RETURNS, STUBS, normal
+from temporal_lint.known import ELEMENTS, ENTERED_SELF, LITERALS, METHODS, RETURNS, STUBS, normal
 
 Find = Callable[[str, str], "str | None"]
 T = TypeVar("T")
@@ -332,15 +333,22 @@ class Resolver:
         if known is not None:
             return known
         cuts = self._cuts
-        order: list[Class] = []
+        order: dict[Class, None] = {}
         external: list[str] = []
         complete = True
-        queue = [cls]
+        queue = deque([cls])
         while queue:
-            current = queue.pop(0)
+            current = queue.popleft()
             if current in order:
                 continue
-            order.append(current)
+            above = self._ancestors.get(current)
+            if above is not None and not queue and order.keys().isdisjoint(above[0]):
+                # a class with one base has the ancestors of that base
+                order.update(dict.fromkeys(above[0]))
+                external.extend(above[1])
+                complete = complete and above[2]
+                break
+            order[current] = None
             for base in current.node.bases:
                 symbol = self.resolve(base.value if isinstance(base, ast.Subscript) else base, current.outer)
                 if isinstance(symbol, Class):
@@ -349,7 +357,7 @@ class Resolver:
                     external.append(normal(symbol.dotted))
                 else:
                     complete = False
-        answer = (order, external, complete)
+        answer = (list(order), external, complete)
         if self._cuts == cuts or not self._active:
             self._ancestors[cls] = answer
         return answer
@@ -617,6 +625,9 @@ class Resolver:
 
     def _item(self, expression: ast.Subscript, scope: Scope) -> Type | None:
         base = self.infer(expression.value, scope)
+        if base is not None and (element := ELEMENTS.get(base.name)):
+            sliced = isinstance(expression.slice, ast.Slice)
+            return Type("builtins.list", (Type(element),)) if sliced else Type(element)
         if base is None or isinstance(expression.slice, ast.Slice):
             return base if base and base.name in ("builtins.list", "builtins.str", "builtins.bytes") else None
         if base.name == "builtins.list" and len(base.args) == 1:
@@ -767,6 +778,13 @@ def reaching(holder: Scope, name: ast.Name, scope: Scope) -> list[Binding]:
         if surely:
             return [*before[index:], *after]
     return [*before, *after] or bindings
+
+
+def runs_before(block: ast.stmt, node: ast.AST, module: Module) -> bool:
+    """Whether a statement has surely run where `node` is reached: it stands before, in a block around `node`."""
+    around = set(module.ancestors(node))
+    is_earlier = block not in around and ordinal(block) < ordinal(node)
+    return is_earlier and _runs_before(block, module.parents.get(block), module.statement(node), around)
 
 
 def _runs_before(block: ast.stmt, parent: ast.AST | None, statement: ast.stmt, around: set[ast.AST]) -> bool:

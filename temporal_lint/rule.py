@@ -44,6 +44,16 @@ class Fix:
 
 
 @dataclass(frozen=True)
+class Link:
+    """One function of a chain of calls: `label` names it; at `node` of `module` it calls the next one. Of the last one
+    that is where the cause stands."""
+
+    label: str
+    module: Module
+    node: ast.AST
+
+
+@dataclass(frozen=True)
 class Finding:
     """What a rule yields.
 
@@ -59,7 +69,16 @@ class Finding:
     advice: str
     severity: Severity | None = None
     fix: Callable[[Editor], Fix | None] | None = None
-    chain: tuple[str, ...] = ()
+    chain: tuple[Link, ...] = ()
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A Link with its place: an absolute path, and a row from 1."""
+
+    label: str
+    path: str
+    row: int
 
 
 @dataclass(frozen=True)
@@ -82,7 +101,7 @@ class Diagnostic:
     end_row: int
     end_column: int
     lines: tuple[str, ...] = ()
-    chain: tuple[str, ...] = ()
+    chain: tuple[Frame, ...] = ()
     fix: Fix | None = None
     suppressed: str | None = None
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from temporal_lint import config, engine, graph, rules
+from temporal_lint import config, engine, graph, rules, sql, target
 from temporal_lint.config import ConfigError, Configuration, Settings
 from temporal_lint.discover import Discovered, common_root, discover
 from temporal_lint.report import Result
@@ -48,9 +48,20 @@ def configure(request: Request) -> tuple[Configuration, engine.Selection]:
     known = rules.load([start / path for path in settings.rules])
     try:
         engine.select(known, found.settings)
+        if found.settings.sql_dialect is not None:
+            _check_dialect(found.settings.sql_dialect)
     except ConfigError as error:
         raise ConfigError(f"{found.file}: {error}") from None
-    return Configuration(settings, found.root, found.file), engine.select(known, settings)
+    return Configuration(target.completed(settings, found.root), found.root, found.file), engine.select(known, settings)
+
+
+def _check_dialect(name: str) -> None:
+    """ConfigError where sqlglot knows no such dialect; only a configuration that names one pays for the import."""
+    known = sql.dialects()
+    if name.lower() not in known:
+        raise ConfigError(
+            f"`sql-dialect` is `{name}`; it must be one of {', '.join(known)}.{config.nearest(name, known)}"
+        )
 
 
 def find_files(request: Request, configuration: Configuration) -> Discovered:

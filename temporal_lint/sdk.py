@@ -16,6 +16,7 @@ or "", first release without it or ""]}; what came or went together with its mod
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -316,7 +317,6 @@ def class_has(class_dotted: str, name: str) -> bool | None:
 
 
 @cache
-@cache
 def options(dotted: str) -> Options | None:
     """The options of a call, a constructor or a TypedDict; None where there is no duration and no retry policy."""
     dotted = canonical(dotted)
@@ -330,15 +330,39 @@ def options(dotted: str) -> Options | None:
 
 
 @cache
-def deprecated(dotted: str, parameter: str | None = None) -> Deprecation | None:
-    """Whether the SDK calls a name, or a parameter of a callable, deprecated."""
+def deprecated(dotted: str, parameter: str | None = None, release: tuple[int, ...] | None = None) -> Deprecation | None:
+    """Whether the SDK calls a name, or a parameter of a callable, deprecated; to a project on an older `release` only
+    where what the advice names is there already."""
     dotted = canonical(dotted)
     if parameter is not None:
         found = signature(dotted)
         dotted = f"{found.dotted if found else dotted}:{parameter}"
     if (entry := _table()["deprecated"].get(dotted)) is None:
         return None
+    if release is not None and not _has_successor(dotted, entry.get("rename") or entry["advice"], release):
+        return None
     return Deprecation(entry["advice"], entry.get("rename"), bool(entry.get("uncall")))
+
+
+def _has_successor(dotted: str, advice: str, release: tuple[int, ...]) -> bool:
+    """Whether a release has the dotted name that is the advice, or all names that it puts between backticks, as far as
+    the history tells."""
+    names = _history()["names"]
+    if " " not in advice:
+        return _numbers(names.get(advice, ("",))[0]) <= release
+    owner = re.split(r"[.:](?=\w+$)", dotted)[0]
+    for word in re.findall(r"\w+", " ".join(re.findall(r"`([^`]+)`", advice))):
+        own = [key for key in (f"{owner}.{word}", f"{owner}:{word}") if key in names]
+        keys = own or [key for key in names if key.endswith((f".{word}", f":{word}"))]
+        added = [_numbers(names[key][0]) for key in keys]
+        if added and min(added) > release:
+            return False
+    return True
+
+
+def _numbers(release: str) -> tuple[int, ...]:
+    """A release as numbers that compare; () of "", which is older than all."""
+    return tuple(int(part) for part in release.split(".")) if release else ()
 
 
 def history(dotted: str, parameter: str | None = None) -> History | None:
@@ -353,6 +377,19 @@ def history(dotted: str, parameter: str | None = None) -> History | None:
             since, removed = names[key]
             return History(since or None, removed or None)
     return None
+
+
+def had(release: tuple[int, ...] | None, dotted: str, parameter: str | None = None) -> bool:
+    """Whether `release`, older than the tables, had a name or a parameter that is gone by now.
+
+    What left between two releases that were read counts as there, and so does a private name: nobody recorded those.
+    """
+    if release is None or release >= _numbers(version()):
+        return False
+    if parameter is None and dotted.rpartition(".")[2].startswith("_"):
+        return True
+    past = history(dotted, parameter)
+    return past is not None and past.removed is not None and release < _numbers(past.removed)
 
 
 def releases() -> tuple[str, ...]:

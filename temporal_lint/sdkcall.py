@@ -127,13 +127,15 @@ class SdkCall:
 
     @cached_property
     def strays(self) -> tuple[Stray, ...]:
-        """The keywords that the API does not take, those from resolved splats included."""
-        if self.signature is None:
+        """The keywords that the API does not take, nor took in the project's release, those from resolved splats
+        included."""
+        signature, release = self.signature, self.project.sdk_release
+        if signature is None:
             return ()
         return tuple(
-            self._stray(name, bound, self.signature)
+            self._stray(name, bound, signature)
             for name, bound in self.keywords.items()
-            if not self.signature.accepts_keyword(name)
+            if not signature.accepts_keyword(name) and not sdk.had(release, signature.dotted, name)
         )
 
     def _stray(self, name: str, bound: Bound, signature: sdk.Signature) -> Stray:

@@ -1,100 +1,60 @@
 """What the SDK's data converter refuses: of values, and of the types that annotate parameters and results.
 
-Truth is `data/serialization.json`, made by `tools/serialization_table.py`, which runs the SDK's own converters. Its
-`types` maps a dotted type to three words, one letter for each question: `r` refused, `c` carried, `d` carried by
-draining the value (an iterator, an open file), `-` it depends. The first word is the default converter's, the second
-the pydantic converter's: the value itself, in a container, in a dataclass field, as a key of a dict, and the type as
-an annotation. The third is `json.JSONEncoder`'s: the value, and as a key. What is not in the table is not known.
-Classes of the project are judged by what makes the converters accept them.
+Types of other packages are judged by the table behind `verdicts`, classes of the project by what makes the converters
+accept them.
 """
 
 from __future__ import annotations
 
 import ast
 import builtins
-import json
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cache
-from pathlib import Path
-from typing import Literal
 
 from temporal_lint.converters import Converter
-from temporal_lint.facts import COMPREHENSIONS, Binding, Class, Function, Module, Scope
-from temporal_lint.known import normal
+from temporal_lint.facts import COMPREHENSIONS, Binding, Call, Class, Function, Module, Scope, last_name
+from temporal_lint.known import ELEMENTS, normal
+from temporal_lint.nesting import holds_itself, wrapping
 from temporal_lint.project import Project
 from temporal_lint.resolve import External, Symbol, Type, Variable
-
-_TABLE = Path(__file__).parent / "data" / "serialization.json"
-
-# Where a value stands; the place of each letter in a word of the table.
-Place = Literal["value", "element", "field", "key"]
-_PLACES: dict[Place, int] = {"value": 0, "element": 1, "field": 2, "key": 3}
-_ANNOTATION = 4
+from temporal_lint.shapes import Field, Shape, Shapes
+from temporal_lint.target import release
+from temporal_lint.values import Bound
+from temporal_lint.verdicts import (
+    CONNECT_PYDANTIC,
+    CYCLE,
+    DEPTH,
+    DRAINED,
+    ENUM,
+    EXCEPTION,
+    FILE,
+    GENERATOR,
+    LEGACY,
+    PLAIN,
+    STRING_KEYS,
+    SURROGATE,
+    TYPED_DICT,
+    Place,
+    Refusal,
+    advice,
+    article,
+    family,
+    letter,
+    types,
+)
 
 # No value that a person writes is nested deeper; a longer display is looked at up to here.
 _MAX_DEPTH = 30
-# Names that are followed for one value: `b = [a, a]`, `c = [b, b]` and so on doubles with each line.
+# Names and functions that are followed for one value: `b = [a, a]`, `c = [b, b]` and so on doubles with each line.
 _MAX_HOPS = 1_000
 _MAX_ELEMENTS = 5_000
-
-
-@dataclass(frozen=True)
-class Refusal:
-    """What cannot be carried. `path` leads from the whole to it (`.lock`, `[2]`, `["key"]`; "" is the whole itself);
-    `what` names it as a phrase; `advice` says what to send instead.
-
-    `drained` marks what is carried after all, but used up by encoding it.
-    """
-
-    path: str
-    what: str
-    advice: str
-    drained: bool = False
-
-    def inside(self, step: str) -> Refusal:
-        """The same, seen from one level up."""
-        return replace(self, path=step + self.path)
-
-    @property
-    def phrase(self) -> str:
-        """What it is and where."""
-        return f"{self.what} (at `{self.path}`)" if self.path else self.what
-
-
-@dataclass(frozen=True)
-class _Field:
-    """A field of a dataclass, model, TypedDict or NamedTuple. `required` is whether a TypedDict always has the key."""
-
-    name: str
-    annotation: ast.expr
-    scope: Scope
-    default: ast.expr | None = None
-    in_init: bool = True
-    required: bool = True
-
-
-_Kind = Literal[
-    "plain", "dataclass", "model", "root", "text", "enum", "flag", "typed-dict", "named-tuple", "other", "unknown"
-]  # fmt: skip
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """What a class of the project is to a converter.
-
-    `text` is an enumeration of str or int; `other` inherits from a known type outside, `base`. `decodes` and
-    `encodes` say that the default converter finds a method of the class that it would use; `validates` the same of
-    pydantic. `open` is whether a value annotated with it may be of another class.
-    """
-
-    kind: _Kind
-    fields: tuple[_Field, ...] = ()
-    base: str = ""
-    encodes: bool = False
-    decodes: bool = False
-    validates: bool = False
-    open: bool = False
+# How deep containers may be: pydantic's own limit, and Python's stack, which the encoder shares before 3.12.
+_PYDANTIC_DEPTH = 255
+_STACK = 1_000
+# half of a character that UTF-16 writes in two
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 class Serial:
@@ -103,10 +63,13 @@ class Serial:
     def __init__(self, project: Project, converter: Converter) -> None:
         self.project = project
         self.resolver = project.resolver
+        self.shapes = Shapes.of(project)
         self.converter: Converter = converter
         # What was found out in answer to one question: models share parts, and each is looked at once.
         self._known: dict[tuple[Class, str], Refusal | None] = {}
         self._hops = 0
+        # what the functions that a value is followed into were called with, by the node of the parameter
+        self._given: dict[ast.AST, Bound] = {}
 
     # ---- values --------------------------------------------------------------------------------------------------
 
@@ -120,7 +83,7 @@ class Serial:
         if depth > _MAX_DEPTH:
             return None
         if isinstance(expression, ast.Constant):
-            return self._typed(Type(f"builtins.{type(expression.value).__name__}"), place)
+            return self._constant(expression, place)
         if isinstance(expression, (ast.List, ast.Tuple, ast.Set)):
             return self._display(expression, scope, place, depth)
         if isinstance(expression, ast.Dict):
@@ -138,6 +101,11 @@ class Serial:
         if isinstance(expression, (ast.Name, ast.Attribute)):
             return self._named(expression, scope, place, depth)
         return self._typed(self.resolver.infer(expression, scope), place, declared=True)
+
+    def _constant(self, expression: ast.Constant, place: Place) -> Refusal | None:
+        if isinstance(expression.value, str) and self.converter == "pydantic" and _SURROGATE.search(expression.value):
+            return self._refuse("text with a lone surrogate", SURROGATE)
+        return self._typed(Type(f"builtins.{type(expression.value).__name__}"), place)
 
     def _either(self, values: list[ast.expr], scope: Scope, place: Place, depth: int) -> Refusal | None:
         found = [self._value(each, scope, place, depth + 1) for each in values]
@@ -182,14 +150,14 @@ class Serial:
                 continue
             found = self._value(key, scope, "key", depth + 1)
             if found is not None:
-                return replace(found, what=f"a dict key that is {found.what}", advice=_STRING_KEYS)
+                return replace(found, what=f"a dict key that is {found.what}", advice=STRING_KEYS)
             found = self._value(value, scope, inner, depth + 1)
             if found is not None:
                 return found.inside(f"[{_short(key)}]")
             kinds.add(self._key_kind(key, scope))
         if self.converter == "default" and len(kinds - {"unknown"}) > 1:
             # the default converter sorts the keys
-            return Refusal("", "a dict whose keys are of several types", _STRING_KEYS)
+            return Refusal("", "a dict whose keys are of several types", STRING_KEYS)
         return None
 
     def _key_kind(self, key: ast.expr, scope: Scope) -> str:
@@ -205,7 +173,7 @@ class Serial:
         if isinstance(expression, ast.DictComp):
             found = self._value(expression.key, own, "key", depth + 1)
             if found is not None:
-                return replace(found, what=f"a dict key that is {found.what}", advice=_STRING_KEYS)
+                return replace(found, what=f"a dict key that is {found.what}", advice=STRING_KEYS)
             found = self._value(expression.value, own, inner, depth + 1)
             return found.inside("[*]") if found is not None else None
         assert isinstance(expression, (ast.ListComp, ast.SetComp, ast.GeneratorExp))
@@ -224,12 +192,40 @@ class Serial:
         if isinstance(symbol, Variable):
             if symbol.owner is not None and self.resolver.is_enum(symbol.owner):
                 return self._typed(self.resolver.infer(expression, scope), place)
-            return _all_refused([self._binding(each, place, depth) for each in symbol.bindings])
+            nested = self._nested(expression, symbol) if isinstance(expression, ast.Name) else None
+            return nested or _all_refused([self._binding(each, place, depth) for each in symbol.bindings])
         if isinstance(symbol, External):
             return self._external(expression, symbol.dotted, scope, place)
         if isinstance(symbol, Function) and symbol in self.project.handlers_of:
             return self._typed(Type("types.FunctionType", symbol=symbol), place)
         return self._typed(self.resolver.infer(expression, scope), place, declared=True)
+
+    def _nested(self, name: ast.Name, symbol: Variable) -> Refusal | None:
+        """Why a container that statements build is no tree that JSON could write."""
+        if holds_itself(name, symbol):
+            return self._refuse("a container that holds itself", CYCLE)
+        found = wrapping(name, symbol)
+        turns = self._number(found.turns, found.scope) if found is not None else None
+        # before 3.12 a call of the C encoder counts as a frame of Python
+        is_old = self._python is not None and self._python < (3, 12)
+        limits = {"pydantic": _PYDANTIC_DEPTH, **(dict.fromkeys(("default", "json"), _STACK) if is_old else {})}
+        limit = limits.get(self.converter)
+        if turns is None or limit is None or turns < limit:
+            return None
+        return self._refuse(f"a container nested {turns:,} levels deep", DEPTH)
+
+    def _number(self, expression: ast.expr, scope: Scope) -> int | None:
+        """A whole number, followed through a parameter to what the function was called with."""
+        symbol = self.resolver.resolve(expression, scope) if isinstance(expression, ast.Name) else None
+        if isinstance(symbol, Variable) and len(symbol.bindings) == 1 and symbol.bindings[0].node in self._given:
+            bound = self._given[symbol.bindings[0].node]
+            expression, scope = bound.expression, bound.scope
+        value = self.project.values.constant(expression, scope)
+        return value if isinstance(value, int) else None
+
+    @property
+    def _python(self) -> tuple[int, ...] | None:
+        return release(self.project.settings.python_version)
 
     def _external(self, expression: ast.expr, dotted: str, scope: Scope, place: Place) -> Refusal | None:
         known = _VALUES.get(dotted)
@@ -240,7 +236,7 @@ class Serial:
             found = getattr(builtins, last, None)
             kind = "type" if isinstance(found, type) else "BuiltinFunctionType" if callable(found) else ""
             return self._typed(Type(f"types.{kind}" if kind != "type" else "builtins.type"), place) if kind else None
-        if normal(dotted) in _types():
+        if normal(dotted) in types():
             return self._typed(Type("builtins.type"), place)
         if isinstance(expression, ast.Name) and _is_module(expression, scope):
             return self._typed(Type("types.ModuleType"), place)
@@ -276,9 +272,9 @@ class Serial:
         if isinstance(symbol, External):
             dotted = normal(symbol.dotted)
             if dotted == "builtins.object":
-                return self._refuse("object()", _PLAIN) if not call.args else None
+                return self._refuse("object()", PLAIN) if not call.args else None
             if dotted in ("builtins.open", "io.open") and self._only_writes(call, scope):
-                return self._refuse("a file opened for writing", _FILE)
+                return self._refuse("a file opened for writing", FILE)
             if dotted in _COLLECTS and len(call.args) == 1:
                 whole = self._typed(Type(dotted), place)
                 return whole or _step(self._elements(call.args[0], scope, _within(place), depth))
@@ -288,14 +284,52 @@ class Serial:
                     if found is not None:
                         return found.inside(f'["{keyword.arg}"]')
                 return None
+            if dotted in _ARRAYS and (element := self._array_element(dotted, call, scope)) is not None:
+                array = self._typed(Type("numpy.ndarray"), place)
+                return array or _step(self._typed(Type(element), _within(place)))
             made = _MAKES.get(dotted, dotted)
-            if _family(made) in _types() and (made != dotted or _is_class(dotted)):
+            if family(made) in types() and (made != dotted or _is_class(dotted)):
                 return self._typed(Type(made), place)
-        if isinstance(symbol, Function) and symbol.node.returns is None and _is_simple(symbol):
-            results = [self._value(each, symbol.scope, place, depth + 1) if each else None for each in symbol.returned]
-            if (refused := _all_refused(results)) is not None:
-                return refused
+        if (
+            isinstance(symbol, Function)
+            and _is_simple(symbol)
+            and not self._is_overridden(symbol)
+            and (refused := self._result(symbol, call, scope, place, depth)) is not None
+        ):
+            return refused
         return self._typed(self.resolver.infer(call, scope), place, declared=True)
+
+    def _result(self, function: Function, call: ast.Call, scope: Scope, place: Place, depth: int) -> Refusal | None:
+        """What is refused of everything that a function of the project may return to this call."""
+        self._hops += 1
+        if self._hops > _MAX_HOPS:
+            return None
+        given = self.project.arguments(function, Call(call, scope, scope.module, scope.function))
+        nodes = {each.name: each.node for each in function.bound_parameters}
+        before = self._given
+        self._given = {**before, **{nodes[name]: bound for name, bound in given.items() if name in nodes}}
+        try:
+            return _all_refused(
+                [self._value(each, function.scope, place, depth + 1) if each else None for each in function.returned]
+            )
+        finally:
+            self._given = before
+
+    def _is_overridden(self, method: Function) -> bool:
+        heirs = self.project.subclasses.get(method.cls, ()) if method.cls is not None else ()
+        return any(method.name in each.methods for each in heirs)
+
+    def _array_element(self, dotted: str, call: ast.Call, scope: Scope) -> str | None:
+        """The type of the elements of an array that is certain to have some: integers or truth values alone."""
+        if call.keywords or len(call.args) != 1:
+            return None
+        if dotted == "numpy.arange":
+            count = self.project.values.constant(call.args[0], scope)
+            return "numpy.int64" if isinstance(count, int) and count > 0 else None
+        leaves = list(_leaves(call.args[0]))
+        found = {kind.name if (kind := self.resolver.infer(each, scope)) is not None else "" for each in leaves}
+        elements = {"builtins.int": "numpy.int64", "builtins.bool": "numpy.bool_"}
+        return elements.get(found.pop()) if len(found) == 1 else None
 
     def _only_writes(self, call: ast.Call, scope: Scope) -> bool:
         modes = [*call.args[1:2], *(each.value for each in call.keywords if each.arg == "mode")]
@@ -306,7 +340,7 @@ class Serial:
 
     def _made(self, cls: Class, call: ast.Call, scope: Scope, place: Place, depth: int) -> Refusal | None:
         """What is refused of the object that a constructor call makes."""
-        shape = self.shape(cls)
+        shape = self.shapes.shape(cls)
         told = shape.kind in ("dataclass", "named-tuple", "typed-dict") and self.converter != "json"
         splat = any(isinstance(each, ast.Starred) for each in call.args) or any(k.arg is None for k in call.keywords)
         if not told or splat or isinstance(self.resolver.class_member(cls, "__init__"), Function):
@@ -328,7 +362,7 @@ class Serial:
                 return found.inside(f".{each.name}" if shape.kind != "typed-dict" else f'["{each.name}"]')
         return None
 
-    def _default(self, each: _Field, place: Place, depth: int) -> Refusal | None:
+    def _default(self, each: Field, place: Place, depth: int) -> Refusal | None:
         """What is refused of the value that a field gets when the constructor is not given one."""
         default = each.default
         if isinstance(default, ast.Call):
@@ -342,15 +376,15 @@ class Serial:
             return self._value(default, each.scope, place, depth + 1)
         return self._field(each, place)
 
-    def _field(self, each: _Field, place: Place) -> Refusal | None:
+    def _field(self, each: Field, place: Place) -> Refusal | None:
         return self._typed(self.resolver.annotation(each.annotation, each.scope), place, declared=True)
 
     def _instance(self, cls: Class, place: Place, *, exact: bool) -> Refusal | None:
         """What is refused of an instance of a class; `exact` when it is certain not to be of a subclass."""
-        shape = self.shape(cls)
+        shape = self.shapes.shape(cls)
         if shape.kind == "unknown":
             return None
-        if not exact and (shape.open or self._heirs(cls)):
+        if not exact and (shape.open or cls in self.project.subclasses):
             # some heir may be a dataclass, or otherwise fit
             return None
         if (cls, place) not in self._known:
@@ -359,20 +393,20 @@ class Serial:
             self._known[cls, place] = self._instance_of(cls, shape, place)
         return self._known[cls, place]
 
-    def _instance_of(self, cls: Class, shape: _Shape, place: Place) -> Refusal | None:
+    def _instance_of(self, cls: Class, shape: Shape, place: Place) -> Refusal | None:
         plain_json = self.converter == "json"
         if shape.kind == "text":
             return None
         if shape.kind in ("typed-dict", "named-tuple"):
-            return self._of_fields(shape, _within(place), '["{}"]' if shape.kind == "typed-dict" else ".{}")
+            return self._of_fields(cls, shape, _within(place), '["{}"]' if shape.kind == "typed-dict" else ".{}")
         if shape.kind in ("enum", "flag"):
             carried = self.converter in ("pydantic", "either")
-            return None if carried else self._refuse(f"a member of the enumeration `{cls.name}`", _ENUM)
+            return None if carried else self._refuse(f"a member of the enumeration `{cls.name}`", ENUM)
         if shape.kind in ("dataclass", "model", "root") and not plain_json:
             if shape.kind == "root" or place == "key":
                 return None
-            return self._of_fields(shape, "field" if shape.kind == "dataclass" else "element", ".{}")
-        if shape.kind == "other" and not plain_json and _letter(shape.base, self.converter, place) != "r":
+            return self._of_fields(cls, shape, "field" if shape.kind == "dataclass" else "element", ".{}")
+        if shape.kind == "other" and not plain_json and letter(shape.base, self.converter, place) != "r":
             return None
         if not plain_json and (
             (shape.encodes and self.converter in ("default", "either"))
@@ -380,16 +414,39 @@ class Serial:
         ):
             return None
         if shape.base == "builtins.BaseException":
-            return self._refuse(f"an exception, `{cls.name}`", _EXCEPTION)
+            return self._refuse(f"an exception, `{cls.name}`", EXCEPTION)
         what = "class" if shape.kind in ("dataclass", "model", "root") else "plain class"
-        return self._refuse(f"an instance of the {what} `{cls.name}`", _LEGACY if plain_json else _PLAIN)
+        return self._refuse(f"an instance of the {what} `{cls.name}`", LEGACY if plain_json else PLAIN)
 
-    def _of_fields(self, shape: _Shape, place: Place, step: str) -> Refusal | None:
-        for each in shape.fields:
+    def _of_fields(self, cls: Class, shape: Shape, place: Place, step: str) -> Refusal | None:
+        for index, each in enumerate(shape.fields):
             found = self._field(each, place) if each.required else None
+            if each.default is not None and self._says_nothing(each) and not self._is_given(cls, each, index):
+                found = self._default(each, place, 0)
             if found is not None:
                 return found.inside(step.format(each.name))
         return None
+
+    def _says_nothing(self, each: Field) -> bool:
+        found = self.resolver.annotation(each.annotation, each.scope)
+        return found is not None and found.name in ("typing.Any", "builtins.object")
+
+    def _is_given(self, cls: Class, each: Field, index: int) -> bool:
+        """Whether some code of the project may give a field something else than its default."""
+        written = self.project.kept(_names_written)
+        if each.name in written:
+            return True
+        makers = {"cls", cls.name, *(heir.name for heir in self.project.subclasses.get(cls, ()))}
+        calls = (call.node for module in self.project.modules.values() for call in module.calls)
+        return any(
+            last_name(call.func) in makers
+            and (
+                len(call.args) > index
+                or any(isinstance(argument, ast.Starred) for argument in call.args)
+                or any(keyword.arg is None for keyword in call.keywords)
+            )
+            for call in calls
+        )
 
     # ---- types ---------------------------------------------------------------------------------------------------
 
@@ -401,20 +458,20 @@ class Serial:
             return _all_refused([self._typed(each, place, declared=declared, depth=depth + 1) for each in found.args])
         if found.cls is not None:
             return self._instance(found.cls, place, exact=not declared)
-        if found.name == "builtins.type" and isinstance(found.symbol, Class) and self._is_iterable(found.symbol):
+        if found.name == "builtins.type" and isinstance(found.symbol, Class) and self.shapes.is_iterable(found.symbol):
             return None
         if found.name == "builtins.type" and found.symbol is None and declared:
             # the class of an enumeration is iterable, and its members may be carried
             return None
-        name = _family(found.name)
-        letter = _letter(name, self.converter, place)
-        if letter == "r":
-            return self._refuse(_article(found), _advice(name, self.converter))
+        name = family(found.name)
+        verdict = letter(name, self.converter, place)
+        if verdict == "r":
+            return self._refuse(article(found), advice(name, self.converter))
         inner = self._argument(found, place, declared, depth)
         if inner is not None:
             return inner
-        if letter == "d":
-            return replace(self._refuse(_article(found), _DRAINED.get(name, _GENERATOR)), drained=True)
+        if verdict == "d":
+            return replace(self._refuse(article(found), DRAINED.get(name, GENERATOR)), drained=True)
         return None
 
     def _argument(self, found: Type, place: Place, declared: bool, depth: int) -> Refusal | None:
@@ -423,10 +480,12 @@ class Serial:
             if len(found.args) == 2:
                 key = self._typed(found.args[0], "key", declared=declared, depth=depth + 1)
                 if key is not None:
-                    return replace(key, what=f"a dict key that is {key.what}", advice=_STRING_KEYS)
+                    return replace(key, what=f"a dict key that is {key.what}", advice=STRING_KEYS)
                 return _step(self._typed(found.args[1], _within(place), declared=declared, depth=depth + 1))
             return None
         arguments = found.args if found.name == "builtins.tuple" else found.args[:1] if found.name in _ITERABLES else ()
+        if found.name in ELEMENTS:
+            arguments = (Type(ELEMENTS[found.name]),)
         for each in arguments:
             refused = self._typed(each, _within(place), declared=declared, depth=depth + 1)
             if refused is not None:
@@ -479,11 +538,10 @@ class Serial:
         if found.cls is not None:
             return self._decoded_class(found.cls, bool(found.args), depth)
         if found.name in _MAPPINGS and len(found.args) == 2:
-            key = self._decoded(found.args[0], depth + 1)
-            return key or _step(self._decoded(found.args[1], depth + 1))
-        name = _family(found.name)
-        if _letter(name, self.converter, None) == "r":
-            return self._refuse(_article(found), _advice(name, self.converter))
+            return self._decoded_key(found.args[0], depth + 1) or _step(self._decoded(found.args[1], depth + 1))
+        name = family(found.name)
+        if letter(name, self.converter, "annotation") == "r":
+            return self._refuse(article(found), advice(name, self.converter))
         arguments = found.args if found.name == "builtins.tuple" else found.args[:1] if found.name in _ITERABLES else ()
         for each in arguments:
             refused = self._decoded(each, depth + 1)
@@ -491,30 +549,51 @@ class Serial:
                 return _step(refused)
         return None
 
+    def _decoded_key(self, found: Type | None, depth: int) -> Refusal | None:
+        """The same of the keys of a dict, which arrive as text."""
+        if found is not None and found.name == "typing.Union":
+            return _all_refused([self._decoded_key(each, depth + 1) for each in found.args])
+        verdict = letter(family(found.name), self.converter, "annotation of keys") if found is not None else "-"
+        if found is None or found.cls is not None or verdict == "-":
+            return self._decoded(found, depth)
+        return self._refuse(f"a dict key that is {article(found)}", STRING_KEYS) if verdict == "r" else None
+
     def _decoded_class(self, cls: Class, subscripted: bool, depth: int) -> Refusal | None:
-        shape = self.shape(cls)
+        shape = self.shapes.shape(cls)
         if shape.kind in ("unknown", "text", "model", "named-tuple", "flag"):
             return None
         default = self.converter == "default"
         if shape.kind == "enum":
-            return self._refuse(f"the enumeration `{cls.name}`", _ENUM) if default else None
+            return self._refuse(f"the enumeration `{cls.name}`", ENUM) if default else None
         if shape.kind == "root":
-            return self._refuse(f"the root model `{cls.name}`", _PYDANTIC_ADVICE) if default and shape.decodes else None
+            return self._refuse(f"the root model `{cls.name}`", CONNECT_PYDANTIC) if default and shape.decodes else None
         if shape.kind == "dataclass" and subscripted and default:
             advice = "Give the type argument in a subclass and annotate with that, or use `pydantic_data_converter`."
             return self._refuse(f"the dataclass `{cls.name}` with type arguments", advice)
+        if (
+            shape.base == "typing.TypedDict"
+            and self.converter == "pydantic"
+            and self._python is not None
+            and self._python < (3, 12)
+        ):
+            # pydantic cannot tell its optional keys apart before Python 3.12
+            return self._refuse(f"the `typing.TypedDict` `{cls.name}`", TYPED_DICT)
         if shape.kind in ("dataclass", "typed-dict"):
             if (cls, "decoded") not in self._known:
                 self._known[cls, "decoded"] = None
                 self._known[cls, "decoded"] = self._decoded_fields(shape, depth)
             return self._known[cls, "decoded"]
         strangers = {"default": _EXACT, "pydantic": _NO_SCHEMA}.get(self.converter, frozenset[str]())
-        if shape.kind == "other" and shape.base not in strangers and _letter(shape.base, self.converter, None) != "r":
+        if (
+            shape.kind == "other"
+            and shape.base not in strangers
+            and letter(shape.base, self.converter, "annotation") != "r"
+        ):
             return None
         accepted = (shape.decodes and self.converter != "pydantic") or (shape.validates and not default)
-        return None if accepted else self._refuse(f"the class `{cls.name}`", _PLAIN)
+        return None if accepted else self._refuse(f"the class `{cls.name}`", PLAIN)
 
-    def _decoded_fields(self, shape: _Shape, depth: int) -> Refusal | None:
+    def _decoded_fields(self, shape: Shape, depth: int) -> Refusal | None:
         for each in shape.fields:
             if not each.required:
                 continue
@@ -525,155 +604,6 @@ class Serial:
             if found is not None:
                 return found.inside(f".{each.name}" if shape.kind == "dataclass" else f'["{each.name}"]')
         return None
-
-    # ---- shapes --------------------------------------------------------------------------------------------------
-
-    def shape(self, cls: Class) -> _Shape:
-        """What a class of the project is to a converter."""
-        found = self._shapes.get(cls)
-        if found is None:
-            found = self._shapes[cls] = self._shape(cls)
-        return found
-
-    @property
-    def _shapes(self) -> dict[Class, _Shape]:
-        found: dict[Class, _Shape] = vars(self.project).setdefault("_serial_shapes", {})
-        return found
-
-    def _shape(self, cls: Class) -> _Shape:
-        order, bases, complete = self.resolver.ancestors(cls)
-        decorators = {name for each in order for name in self._decorators(each)}
-        if not complete or not decorators <= _DECORATORS or _has_metaclass(order):
-            return _Shape("unknown")
-        names = {name for each in order for name in (*each.scope.bindings, *each.attributes)}
-        if any(name.startswith("__temporal") for name in names):
-            return _Shape("unknown")
-        shape = self._kind(cls, order, [base for base in bases if base not in _NEUTRAL], decorators)
-        open_names = names & {"__getattr__", "__getattribute__"}
-        return replace(
-            shape,
-            encodes=bool(open_names or names & {"__iter__", "dict"}),
-            decodes=shape.decodes or bool(names & {"__iter__", "parse_obj"}),
-            validates=any(name.startswith(("__pydantic", "__get_pydantic")) for name in names) or bool(open_names),
-            open="typing.Protocol" in bases
-            or any(_is_abstract(each) for one in order for each in one.methods.values()),
-        )
-
-    def _kind(self, cls: Class, order: list[Class], bases: list[str], decorators: set[str]) -> _Shape:
-        if any(base.startswith("enum.") for base in bases):
-            mixed = set(bases) & {"enum.StrEnum", "enum.IntEnum", "enum.IntFlag", "builtins.str", "builtins.int"}
-            if mixed:
-                return _Shape("text")
-            kinds: dict[tuple[str, ...], _Kind] = {("enum.Enum",): "enum", ("enum.Flag",): "flag"}
-            return _Shape(kinds.get(tuple(sorted(set(bases))), "unknown"))
-        if "typing.TypedDict" in bases:
-            return _Shape("typed-dict", self._typed_dict_fields(order))
-        if bases == ["typing.NamedTuple"]:
-            return _Shape("named-tuple", self._fields(order))
-        if set(bases) & _MODELS:
-            return self._model(order) if set(bases) <= _MODELS else _Shape("unknown")
-        if set(bases) & _ROOTS:
-            return _Shape("root", decodes=self._root_is_no_mapping(cls))
-        if decorators & _DATACLASSES:
-            fields = self._fields([each for each in order if set(self._decorators(each)) & _DATACLASSES])
-            return _Shape("dataclass", fields) if not bases else _Shape("unknown")
-        if not bases:
-            return _Shape("plain")
-        family = {_family(base) for base in bases}
-        if len(family) == 1 and (base := family.pop()) in _types() and base not in _WIDE:
-            return _Shape("other", base=base)
-        return _Shape("unknown")
-
-    def _decorators(self, cls: Class) -> Iterator[str]:
-        for each in cls.node.decorator_list:
-            target = each.func if isinstance(each, ast.Call) else each
-            yield self.resolver.dotted(target, cls.outer) or "?"
-
-    def _is_iterable(self, cls: Class) -> bool:
-        """Whether a class object, not its instances, may be iterable: the converter would send its members."""
-        order, bases, complete = self.resolver.ancestors(cls)
-        return not complete or _has_metaclass(order) or any(base.startswith("enum.") for base in bases)
-
-    def _heirs(self, cls: Class) -> bool:
-        """Whether the project has subclasses of a class."""
-        found: set[Class] | None = vars(self.project).get("_serial_bases")
-        if found is None:
-            classes = [each for module in self.project.modules.values() for each in module.classes]
-            found = {base for each in classes for base in self.resolver.ancestors(each)[0][1:]}
-            vars(self.project)["_serial_bases"] = found
-        return cls in found
-
-    def _fields(self, order: list[Class]) -> tuple[_Field, ...]:
-        """The annotated names of classes, base classes first, as `dataclasses` orders them."""
-        found: dict[str, _Field] = {}
-        for cls in reversed(order):
-            for statement in cls.node.body:
-                if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
-                    continue
-                outer = self._outer_annotation(statement.annotation, cls.scope)
-                if outer in ("typing.ClassVar", "dataclasses.InitVar", "dataclasses.KW_ONLY"):
-                    continue
-                value = statement.value
-                options = {each.arg: each.value for each in value.keywords} if isinstance(value, ast.Call) else {}
-                init = options.get("init")
-                in_init = not (isinstance(init, ast.Constant) and init.value is False)
-                name = statement.target.id
-                found[name] = _Field(name, statement.annotation, cls.scope, value, in_init)
-        return tuple(found.values())
-
-    def _outer_annotation(self, annotation: ast.expr, scope: Scope) -> str:
-        outer = annotation.value if isinstance(annotation, ast.Subscript) else annotation
-        if isinstance(outer, ast.Constant) and isinstance(outer.value, str):
-            return f"typing.{outer.value.partition('[')[0].rpartition('.')[2]}"
-        dotted = self.resolver.dotted(outer, scope) if isinstance(outer, (ast.Name, ast.Attribute)) else None
-        return normal(dotted) if dotted else ""
-
-    def _typed_dict_fields(self, order: list[Class]) -> tuple[_Field, ...]:
-        partial = {
-            each
-            for each in order
-            for keyword in each.node.keywords
-            if keyword.arg == "total" and not (isinstance(keyword.value, ast.Constant) and keyword.value.value is True)
-        }
-        fields = self._fields(order)
-        optional = {
-            each for each in fields if self._outer_annotation(each.annotation, each.scope) == "typing.NotRequired"
-        }
-        return tuple(replace(each, required=each not in optional and each.scope.cls not in partial) for each in fields)
-
-    def _model(self, order: list[Class]) -> _Shape:
-        """A pydantic model: unknown where it has a say in how it is written."""
-        for cls in order:
-            for method in cls.methods.values():
-                if method.name in ("dict", "model_dump", "__iter__") or any(
-                    "serializer" in ast.unparse(each) or "computed_field" in ast.unparse(each)
-                    for each in method.node.decorator_list
-                ):
-                    return _Shape("unknown")
-            settings = [each for each in cls.node.body if not isinstance(each, ast.AnnAssign)]
-            if any("use_enum_values" in ast.dump(each) for each in settings):
-                return _Shape("unknown")
-        fields = [
-            each
-            for each in self._fields(order)
-            if not each.name.startswith("_")
-            and each.name != "model_config"
-            and not (isinstance(each.default, ast.Call) and any(k.arg == "exclude" for k in each.default.keywords))
-            and self._outer_annotation(each.annotation, each.scope) != "typing.Annotated"
-        ]
-        return _Shape("model", tuple(fields), decodes=True)
-
-    def _root_is_no_mapping(self, cls: Class) -> bool:
-        for base in cls.node.bases:
-            if isinstance(base, ast.Subscript):
-                root = self.resolver.annotation(base.slice, cls.outer)
-                return root is not None and root.name in _ROOT_VALUES
-        return False
-
-
-def _has_metaclass(order: list[Class]) -> bool:
-    keywords = [keyword for each in order for keyword in each.node.keywords if keyword.arg in (None, "metaclass")]
-    return any(ast.unparse(each.value) not in ("ABCMeta", "abc.ABCMeta") for each in keywords)
 
 
 def _within(place: Place) -> Place:
@@ -693,38 +623,21 @@ def _all_refused(found: list[Refusal | None]) -> Refusal | None:
     return next((each for each in refusals if each.drained), refusals[0])
 
 
-@cache
-def _types() -> dict[str, list[str]]:
-    loaded: dict[str, list[str]] = json.loads(_TABLE.read_text(encoding="utf-8"))["types"]
-    return loaded
+def _leaves(expression: ast.expr) -> Iterator[ast.expr]:
+    """What stands innermost in a display of displays."""
+    if isinstance(expression, (ast.List, ast.Tuple)):
+        for each in expression.elts[:_MAX_ELEMENTS]:
+            yield from _leaves(each)
+    else:
+        yield expression
 
 
-def _letter(name: str, converter: Converter, place: Place | None) -> str:
-    """The table's letter for a type; `place` None asks for the type as an annotation. "-" for unknown types."""
-    words = _types().get(name)
-    if words is None:
-        return "-"
-    index = _ANNOTATION if place is None else _PLACES[place]
-    if converter == "json":
-        return words[2][1 if place == "key" else 0]
-    if converter == "default":
-        return words[0][index]
-    if converter == "pydantic":
-        return words[1][index]
-    letters = {words[0][index], words[1][index]}
-    return letters.pop() if len(letters) == 1 else "d" if letters == {"r", "d"} else "-"
-
-
-def _family(name: str) -> str:
-    """The table's name for a type: exceptions are all alike, and so are protobuf messages."""
-    if name in _types():
-        return name
-    head, _, last = name.rpartition(".")
-    found = getattr(builtins, last, None) if head == "builtins" else None
-    if (isinstance(found, type) and issubclass(found, BaseException)) or head == "temporalio.exceptions":
-        return "builtins.BaseException"
-    is_message = head.startswith("temporalio.api.") and ".enums." not in head and last[:1].isupper()
-    return "google.protobuf.empty_pb2.Empty" if is_message else name
+def _names_written(project: Project) -> frozenset[str]:
+    """The names of all attributes that a project assigns and of all keywords that it passes."""
+    modules = project.modules.values()
+    stored = (node.attr for module in modules for node, _ in module.attributes if not isinstance(node.ctx, ast.Load))
+    passed = (keyword.arg for module in modules for call in module.calls for keyword in call.node.keywords)
+    return frozenset((*stored, *(each for each in passed if each is not None)))
 
 
 def _is_class(dotted: str) -> bool:
@@ -743,10 +656,6 @@ def _is_module(name: ast.Name, scope: Scope) -> bool:
 
 def _is_simple(function: Function) -> bool:
     return not (function.yields or function.is_async or function.node.decorator_list)
-
-
-def _is_abstract(method: Function) -> bool:
-    return any("abstract" in ast.unparse(each) for each in method.node.decorator_list)
 
 
 def _called(factory: ast.expr) -> ast.Call:
@@ -768,87 +677,6 @@ def _short(key: ast.expr) -> str:
     return text if len(text) <= 40 else "*"
 
 
-def _article(found: Type) -> str:
-    """How a sentence names a value of a type."""
-    known = _PHRASES.get(found.name)
-    if known is not None:
-        return known
-    if found.name in ("builtins.BaseException", "builtins.Exception"):
-        return "an exception"
-    if _family(found.name) == "builtins.BaseException":
-        return f"an exception, `{found.name.rpartition('.')[2]}`"
-    name = found.name.removeprefix("builtins.")
-    return f"{'an' if name[:1].lower() in 'aeio' else 'a'} `{name}`"
-
-
-def _advice(name: str, converter: Converter) -> str:
-    if name in _ADVICE:
-        return _ADVICE[name]
-    if converter == "default" and _letter(name, "pydantic", "value") == "c":
-        return f"Send it as text or a number, or connect clients and workers with `{_PYDANTIC}`, which carries it."
-    if converter == "json":
-        return _LEGACY
-    if name.split(".", 1)[0] in ("numpy", "pandas", "polars", "pyarrow"):
-        return "Send plain Python values (`.item()`, `.tolist()`), or store the data and send a reference to it."
-    return _RESOURCE
-
-
-_PYDANTIC = "pydantic_data_converter"
-_PYDANTIC_ADVICE = f"Connect clients and workers with `{_PYDANTIC}`."
-_PLAIN = "Make it a dataclass of plain fields, or send the values it is made of."
-_LEGACY = "Send what JSON knows: numbers, text, lists and dicts of them."
-_ENUM = "Derive the enumeration from `str` or `int` as well, or send the member's `.value`."
-_EXCEPTION = "Send `str(error)` or the facts it carries; to fail, raise it."
-_STRING_KEYS = "Use text for all keys of the dict."
-_FILE = "Send the path, or read the file and send its content."
-_GENERATOR = "Send a list of its elements."
-_RESOURCE = "Create it where it is used and send only the data needed to do so."
-_FUNCTION = "Send data, such as a name that the receiver maps to the function."
-_COROUTINE = "Await it first and send the result."
-
-_DRAINED = dict.fromkeys(
-    (
-        "io.IOBase", "io.RawIOBase", "io.BufferedIOBase", "io.TextIOBase", "io.TextIOWrapper", "io.BufferedReader",
-        "io.BytesIO", "io.StringIO", "typing.IO", "typing.TextIO", "typing.BinaryIO",
-    ),
-    _FILE,
-)  # fmt: skip
-_ADVICE = {
-    **_DRAINED,
-    **dict.fromkeys(
-        (
-            "types.FunctionType", "types.LambdaType", "types.MethodType", "types.BuiltinFunctionType",
-            "functools.partial", "collections.abc.Callable", "builtins.type", "types.ModuleType",
-            "operator.itemgetter", "operator.attrgetter",
-        ),
-        _FUNCTION,
-    ),
-    **dict.fromkeys(
-        (
-            "types.CoroutineType", "collections.abc.Coroutine", "collections.abc.Awaitable", "asyncio.Future",
-            "asyncio.Task", "temporalio.workflow.ActivityHandle",
-        ),
-        _COROUTINE,
-    ),
-    **dict.fromkeys(("types.GeneratorType", "types.AsyncGeneratorType"), _GENERATOR),
-    "builtins.BaseException": _EXCEPTION,
-    "builtins.object": "Name the type that is sent, such as a dataclass, or `Any`.",
-    "types.SimpleNamespace": _PLAIN,
-}  # fmt: skip
-_PHRASES = {
-    "types.FunctionType": "a function",
-    "types.LambdaType": "a lambda",
-    "types.MethodType": "a method",
-    "types.BuiltinFunctionType": "a function",
-    "types.CoroutineType": "a coroutine that nothing awaited",
-    "types.GeneratorType": "a generator",
-    "types.AsyncGeneratorType": "an asynchronous generator",
-    "types.ModuleType": "a module",
-    "builtins.type": "a class",
-    "io.IOBase": "an open file",
-    "builtins.ellipsis": "`...`",
-}
-
 # What other names give: values that stand for themselves, and functions that make something.
 _VALUES = {
     "temporalio.workflow.logger": "logging.LoggerAdapter",
@@ -856,6 +684,8 @@ _VALUES = {
     "datetime.timezone.utc": "datetime.timezone",
     "datetime.UTC": "datetime.timezone",
     "builtins.Ellipsis": "builtins.ellipsis",
+    "pandas.NA": "pandas.api.typing.NAType",
+    "pandas.NaT": "pandas.api.typing.NaTType",
 }
 _MAKES = {
     "asyncpg.create_pool": "asyncpg.Pool",
@@ -875,6 +705,7 @@ _MAKES = {
     "time.gmtime": "time.struct_time",
     "time.localtime": "time.struct_time",
 }
+_ARRAYS = frozenset(("numpy.array", "numpy.asarray", "numpy.arange"))
 _COLLECTS = frozenset(f"builtins.{name}" for name in ("list", "tuple", "set", "frozenset", "sorted"))
 _MAPPINGS = frozenset(
     (
@@ -891,24 +722,9 @@ _ITERABLES = frozenset(
     )
 )  # fmt: skip
 
-# Bases that add nothing a converter looks at.
-_NEUTRAL = frozenset(("builtins.object", "typing.Generic", "typing.Protocol", "abc.ABC"))
-# Bases whose heirs may be anything.
-_WIDE = frozenset(("builtins.object", "builtins.type", "collections.abc.Callable", "collections.abc.Awaitable"))
 # Types that the default converter knows by identity and that are no iterables: their heirs are strangers to it.
 _EXACT = frozenset(("builtins.int", "builtins.float", "datetime.datetime"))
 # Types for whose heirs pydantic makes no schema.
 _NO_SCHEMA = frozenset(
     f"builtins.{name}" for name in ("int", "float", "str", "bytes", "list", "dict", "set", "frozenset")
-)
-_DATACLASSES = frozenset(("dataclasses.dataclass", "pydantic.dataclasses.dataclass"))
-_DECORATORS = _DATACLASSES | {
-    "attr.s", "attr.attrs", "attr.define", "attr.frozen", "attr.mutable", "attr.dataclass", "attrs.define",
-    "attrs.frozen", "attrs.mutable", "functools.total_ordering", "typing.final", "typing_extensions.final",
-    "typing.runtime_checkable", "typing_extensions.runtime_checkable", "enum.unique", "temporalio.workflow.defn",
-}  # fmt: skip
-_MODELS = frozenset(("pydantic.BaseModel", "pydantic.main.BaseModel"))
-_ROOTS = frozenset(("pydantic.RootModel",))
-_ROOT_VALUES = frozenset(
-    f"builtins.{name}" for name in ("list", "tuple", "set", "frozenset", "str", "int", "float", "bool")
 )

@@ -10,17 +10,13 @@ import ast
 import re
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING
 
 import libcst as cst
 from libcst._nodes.internal import CodegenState  # not exported; PositionProvider builds on the same methods
 
-from temporal_lint import tree
-
-if TYPE_CHECKING:
-    from temporal_lint.source import Source
-
-Span = tuple[int, int]
+from temporal_lint import fallback, tree
+from temporal_lint.fallback import Span
+from temporal_lint.source import Source, SourceError
 
 _FORM_FEEDS = re.compile(r"(?:(?<=[\r\n])|\A)[ \t\f]*\f")
 
@@ -29,20 +25,32 @@ class Spans:
     """Spans of the nodes of one file: start and end, as offsets of characters in `source.text`.
 
     Takes the nodes of any tree that `tree.parse` made of the same text. `comments` are the spans of all comments.
-    SourceError where the text cannot be parsed.
+    `exact` is False where libcst cannot parse the text: then nothing is known of parentheses and comments, which edits
+    need. SourceError where Python cannot parse it either.
     """
 
     def __init__(self, source: Source) -> None:
         text, self._cuts = _without_form_feeds(source.text)
-        _, module, origins = tree.parse_with_origins(source if not self._cuts else replace(source, text=text))
+        self.comments: list[Span]
+        self._of: list[Span]
+        self._outer: list[Span]
+        self.exact = True
+        try:
+            _, module, origins = tree.parse_with_origins(source if not self._cuts else replace(source, text=text))
+        except SourceError:
+            parsed = fallback.parse(source)
+            if parsed is None:
+                raise
+            self.exact, self.comments = False, []
+            self._of, self._outer = parsed.spans, parsed.outer
+            return
         try:
             counter = _count(module)
         except RecursionError:
             counter = tree.on_deep_stack(lambda: _count(module))
-        self.comments: list[Span] = counter.comments
+        self.comments = counter.comments
         self._text = text
-        self._of: list[Span] = []
-        self._outer: list[Span] = []
+        self._of, self._outer = [], []
         for origin in origins:
             self._add(origin, counter)
         if self._cuts:

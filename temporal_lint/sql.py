@@ -57,6 +57,13 @@ def plain_inserts(text: str, dialect: str | None) -> tuple[Insert, ...]:
     return _plain(_cut(text), name)
 
 
+def dialects() -> list[str]:
+    """The names that `plain_inserts` knows, in lower case. Imports sqlglot."""
+    import sqlglot
+
+    return sorted({*sqlglot.Dialect.classes, *_ALIASES, *_ENGINE_DECIDES} - {""})
+
+
 def tables_written(text: str) -> Effects:
     """The tables that `text` makes as temporary, empties or adds to. Reads as far as `plain_inserts`; never raises."""
     return _effects(_cut(text)) if _WRITES.search(text, 0, _LIMIT) else Effects()

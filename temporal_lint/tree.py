@@ -2,7 +2,7 @@
 
 libcst reads new grammar on an old Python; `ast` is the vocabulary that everybody knows. The lowered tree equals what
 `ast.parse` returns, without places: `node.at`, an ordinal, leads to the place (see spans.py). Grammar that the running
-`ast` has no class for becomes the nearest older node.
+`ast` has no class for becomes the nearest older node. What libcst refuses and Python accepts is left to Python alone.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 
 import libcst as cst
 
+from temporal_lint import fallback
 from temporal_lint.source import Source, SourceError
 
 T = TypeVar("T")
@@ -50,11 +51,17 @@ _FORMATTED_TEXT = re.compile(r"\\N\{[^{}]+\}|\\\\|\{\{|\}\}")
 
 def parse(source: Source) -> ast.Module:
     """The tree of a file; SourceError (one sentence, with its place) where it is no Python or nested too deeply."""
-    return parse_with_origins(source)[0]
+    try:
+        return parse_with_origins(source)[0]
+    except SourceError:
+        parsed = fallback.parse(source)
+        if parsed is None:
+            raise
+        return parsed.tree
 
 
 def parse_with_origins(source: Source) -> tuple[ast.Module, cst.Module, list[Origin]]:
-    """As `parse`, with libcst's tree and what each `at` stands for in it."""
+    """As `parse`, by libcst alone, with its tree and what each `at` stands for in it."""
     text = source.text
     spots = _deep_spots(text)
     if spots is None:

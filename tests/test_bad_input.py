@@ -232,6 +232,10 @@ def test_odd_paths_are_told_once_and_not_followed(tmp_path: Path) -> None:
         ({"temporal-lint.toml": "exclude = ['!']"}, "`exclude`"),
         ({"temporal-lint.toml": "per-file-ignores = {'!' = ['TMP101']}"}, "`per-file-ignores`"),
         ({"temporal-lint.toml": "rules = ['nope.py']"}, "nope.py"),
+        ({"temporal-lint.toml": "sql-dialect = 'postgress'"}, "Did you mean `postgres`?"),
+        ({"temporal-lint.toml": "sql-dialect = 'klingon'"}, "one of athena, bigquery,"),
+        ({"temporal-lint.toml": "python-version = '3'"}, "it must look like `3.12`"),
+        ({"temporal-lint.toml": "sdk-version = 'newest'"}, "it must look like `1.8.0`"),
     ],
 )
 def test_wrong_configuration_is_one_sentence(tmp_path: Path, files: dict[str, str | bytes], words: str) -> None:
@@ -239,6 +243,28 @@ def test_wrong_configuration_is_one_sentence(tmp_path: Path, files: dict[str, st
     done = lint(tmp_path)
     assert done.returncode == 2 and not done.stdout
     assert done.stderr.startswith("temporal-lint: ") and done.stderr.count("\n") == 1 and words in done.stderr
+
+
+def test_a_configuration_that_is_no_file(tmp_path: Path) -> None:
+    write(tmp_path, {"flow.py": FLOW, "folder/x.py": ""})
+    os.mkfifo(tmp_path / "pipe")
+    for name, words in (("pipe", "no regular file"), ("folder", "a directory"), ("nowhere", "No such file")):
+        done = lint(tmp_path, "--config", name)
+        assert done.returncode == 2 and not done.stdout and done.stderr.count("\n") == 1 and words in done.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "(x): int = 1\n",
+        f"\n\ndef total(y):\n    return {' + '.join(['y'] * 1500)}\n",
+        "\n\ndef level(y):\n    if y == 0:\n        pass\n"
+        + "".join(f"    elif y == {n}:\n        pass\n" for n in range(1500)),
+    ],
+)
+def test_what_python_accepts_is_no_syntax_error(tmp_path: Path, text: str) -> None:
+    write(tmp_path, {"flow.py": FLOW + text})
+    assert findings(tmp_path) == [("flow.py", "TMP101")]
 
 
 @pytest.mark.parametrize("content", ["", "[tool.temporal-lint]\n", "[project\n", b"\xff\n"])

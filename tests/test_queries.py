@@ -158,7 +158,7 @@ def act(): run(PLAIN)
 @pytest.mark.parametrize("body", FOUND.values(), ids=FOUND)
 def test_found(body: str) -> None:
     (found,) = findings(HEAD + body, "TMP301")
-    assert found[1].chain[0].endswith((".act", "Acts.act"))
+    assert found[1].chain[0].label.endswith((".act", "Acts.act"))
     ast.unparse(found[1].node)
 
 

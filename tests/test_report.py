@@ -11,7 +11,7 @@ import pytest
 from temporal_lint import rules
 from temporal_lint.report import Result, github, sarif, text
 from temporal_lint.report import json as json_report
-from temporal_lint.rule import Diagnostic, Edit, Fix, Severity
+from temporal_lint.rule import Diagnostic, Edit, Fix, Frame, Severity
 from temporal_lint.source import Source
 
 ROOT = Path("/work dir/project")
@@ -32,7 +32,7 @@ def diagnostic(**changes: object) -> Diagnostic:
         "end_row": 3,
         "end_column": 7,
         "lines": ("\tcall(x,", "    y)"),
-        "chain": ("Flow.run", "helper"),
+        "chain": (Frame("Flow.run", str(ROOT / "app" / "flow.py"), 7), Frame("helper", "/elsewhere/ü.py", 1)),
         "fix": Fix("safe", "Do it.", (Edit(9, 9, "await "),)),
     }
     return Diagnostic(**{**values, **changes})  # type: ignore[arg-type]
@@ -51,7 +51,7 @@ def test_full_shows_line_carets_advice_and_calls() -> None:
         "  |     ^^^^^^^\n"
         "  = It is 100 % wrong.\n"
         "  help: Write\nit right.\n"
-        "  calls: Flow.run -> helper\n"
+        "  calls: Flow.run (app/flow.py:7) -> helper (/elsewhere/ü.py:1)\n"
     )
 
 
@@ -110,7 +110,7 @@ def test_json_has_ruffs_shape() -> None:
             "location": {"row": 2, "column": 2},
             "end_location": {"row": 3, "column": 7},
             "url": None,
-            "chain": ["Flow.run", "helper"],
+            "chain": ["Flow.run (app/flow.py:7)", "helper (/elsewhere/ü.py:1)"],
             "fix": {
                 "applicability": "safe",
                 "message": "Do it.",

@@ -141,3 +141,18 @@ def test_cycles_of_modules_and_classes_end() -> None:
         for argument in call.node.args:
             joined.resolver.resolve(argument, call.scope)
             joined.resolver.infer(argument, call.scope)
+
+
+def test_ancestors_are_in_the_order_of_the_bases() -> None:
+    chain = "".join(f"class C{n}(C{n - 1}): ...\n" for n in range(1, 3_000))
+    text = "class Top(Exception): ...\nclass Left(Top): ...\nclass Right(Top): ...\nclass Both(Left, Right): ...\n"
+    joined = project(f"{text}class C0(Both): ...\n{chain}")
+    classes = {each.name: each for each in joined.modules["app"].classes}
+    for _ in range(2):
+        order, external, complete = joined.resolver.ancestors(classes["C2999"])
+        assert [each.name for each in order[-6:]] == ["C1", "C0", "Both", "Left", "Right", "Top"]
+        assert len(order) == 3_004 and external == ["builtins.Exception"] and complete
+        for each in classes.values():
+            joined.resolver.ancestors(each)
+    assert [each.name for each in joined.resolver.ancestors(classes["Both"])[0]] == ["Both", "Left", "Right", "Top"]
+    assert len(joined.subclasses[classes["Top"]]) == 3_003

@@ -352,6 +352,28 @@ def test_history() -> None:
     assert sdk.releases()[0] == "1.0.0"
 
 
+def test_what_an_older_release_had() -> None:
+    tracing, summary = "temporalio.runtime.TracingConfig", "temporalio.workflow.execute_child_workflow"
+    assert sdk.had((1, 2, 0), tracing)
+    assert not sdk.had((1, 4, 0), tracing)
+    assert not sdk.had(None, tracing)
+    assert sdk.had((1, 12), summary, "summary")
+    assert not sdk.had((1, 30, 0), summary, "summary")
+    assert not sdk.had((1, 2, 0), "temporalio.workflow.no_such_name")
+    assert sdk.had((1, 2, 0), "temporalio.workflow._no_such_name")
+    assert not sdk.had((1, 35, 0), "temporalio.workflow._no_such_name")
+
+
+def test_a_release_without_the_successor_is_not_told_of_it() -> None:
+    worker, info = "temporalio.worker.Worker", "temporalio.workflow.Info.search_attributes"
+    assert sdk.deprecated(worker, "build_id", (1, 10, 0)) is None
+    assert sdk.deprecated(worker, "build_id", (1, 12, 0))
+    assert sdk.deprecated(info, release=(1, 2, 0)) is None
+    assert sdk.deprecated(info, release=(1, 4, 0))
+    assert sdk.deprecated("temporalio.workflow.VersioningIntent", release=(1, 10, 0)) is None
+    assert sdk.deprecated("temporalio.converter.default", release=(1, 0, 0))
+
+
 def test_history_ends_at_the_release_of_the_table() -> None:
     assert sdk.releases()[-1] == sdk.version()
 

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any, Generic, Optional, Protocol, TypedDict, TypeVar
 
 import attrs
+import numpy as np
 import pydantic
 import requests
+import traceback
 from outside import Thing, connect
 
 from temporalio import activity, workflow
@@ -94,6 +96,100 @@ def numbers() -> Iterator[int]:
 
 async def fetch() -> Plain:
     return Plain()
+
+def typed() -> Any:
+    return {"lock": LOCK}
+
+def sometimes(flag) -> Any:
+    return LOCK if flag else "none"
+
+def ring() -> list[Any]:
+    made: list[Any] = []
+    made.append(made)
+    return made
+
+def knot() -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    made["self"] = made
+    return made
+
+def untied() -> list[Any]:
+    made: list[Any] = []
+    made.append(made)
+    made.pop()
+    return made
+
+def maybe(flag) -> list[Any]:
+    made: list[Any] = []
+    if flag:
+        made.append(made)
+    return made
+
+def cleaned(clean) -> list[Any]:
+    made: list[Any] = []
+    made.append(made)
+    clean(made)
+    return made
+
+def copied() -> list[Any]:
+    made: list[Any] = [1]
+    made.append(list(made))
+    made.append([made])
+    return [1]
+
+def late() -> list[Any]:
+    made: list[Any] = []
+    sent = made
+    for _ in range(2):
+        made.append(1)
+    return sent
+
+def wrapped(levels: int) -> list[Any]:
+    made: list[Any] = []
+    for _ in range(levels):
+        made = [made]
+    return made
+
+def wrapped_until(levels: int, done) -> list[Any]:
+    made: list[Any] = []
+    for _ in range(levels):
+        if done(made):
+            break
+        made = [made]
+    return made
+
+def renewed(levels: int) -> list[Any]:
+    made: list[Any] = []
+    for _ in range(levels):
+        made = [1]
+    return made
+
+def endless(n):
+    return [endless(n), endless(n), endless(n), endless(n), endless(n)]
+
+class Maker:
+    def make(self) -> Any:
+        return LOCK
+
+class PlainMaker(Maker):
+    def make(self) -> Any:
+        return "text"
+
+@dataclass
+class Kept:
+    mutex: Any = field(default_factory=threading.Lock)
+
+@dataclass
+class Given:
+    cache: Any = field(default_factory=threading.Lock)
+
+@dataclass
+class Stored:
+    guard: Any = field(default_factory=threading.Lock)
+
+def give(stored: Stored):
+    stored.guard = None
+    return Given(None)
 """
 
 REFUSED = {
@@ -141,6 +237,18 @@ REFUSED = {
     "[*[LOCK]]": "threading.Lock",
     "branched": "Plain",
     "requests.Session()": "requests.Session",
+    "typed()": '`["lock"]`',
+    "ring()": "holds itself",
+    "knot()": "holds itself",
+    "[wrapped(2_000)]": "2,000 levels",
+    "wrapped(levels=1_000)": "1,000 levels",
+    "np.array([1, 2])": "numpy.int64",
+    "np.asarray([[True], [False]])": "numpy.bool_",
+    "np.arange(3)": "numpy.int64",
+    "{'rows': np.array([1])}": '`["rows"][*]`',
+    "Kept()": "`.mutex`",
+    "kept": "`.mutex`",
+    "Given()": "`.cache`",
 }
 # A miss that is known: nothing is said of what operators and unknown attributes give.
 MISSED = {"self.plain.method", "Path('x') / 'y'"}
@@ -175,6 +283,29 @@ CARRIED = (
     "workflow.info().workflow_id",
     "Pair(1)",
     "rebound",
+    "sometimes(flag)",
+    "untied()",
+    "maybe(flag)",
+    "cleaned(print)",
+    "copied()",
+    "late()",
+    "wrapped(900)",
+    "wrapped(flag)",
+    "wrapped_until(2_000, flag)",
+    "renewed(2_000)",
+    "endless(1)",
+    "maker.make()",
+    "np.array([1.5, 2])",
+    "np.array([1, 2], dtype=float)",
+    "np.array(unknown)",
+    "np.array([])",
+    "np.array([1, unknown])",
+    "np.array(['a'])",
+    "np.arange(unknown)",
+    "given",
+    "stored",
+    "traceback.extract_stack()[-1:]",
+    r"'\ud800'",
 )
 
 BODY = """
@@ -188,7 +319,8 @@ class Flow:
 
     @workflow.run
     async def run(self, unknown, names, flag, declared: sqlite3.Connection, base: Base, source: Source,
-                  optional: Optional[Path], default_none: Path = None) -> None:
+                  optional: Optional[Path], kept: Kept, given: Given, stored: Stored, maker: Maker,
+                  default_none: Path = None) -> None:
         changed = Plain()
         changed = changed.x
         emptied = {"lock": LOCK}
@@ -211,7 +343,8 @@ class Flow:
 
 def messages(expression: str, body: str = BODY, code: str = "TMP201") -> list[str]:
     """What is said of an expression that is sent."""
-    return [finding.message for _, finding in findings(HEAD + body.replace("EXPRESSION", expression), code)]
+    text = HEAD + body.replace("EXPRESSION", expression)
+    return [finding.message for _, finding in findings(text, code, python_version="3.11")]
 
 
 @pytest.mark.parametrize("expression", sorted(REFUSED))
@@ -338,6 +471,50 @@ def test_the_project_chooses_the_converter(argument: str, count: int) -> None:
     """The converter of the client whose worker runs the workflow decides."""
     files = {"workflows.py": WORKFLOWS, "worker.py": CLIENT.replace("CONVERTER", argument)}
     assert len(findings(files, "TMP201")) == count
+
+
+OLD_TYPED_DICT = """
+from typing import TypedDict
+from temporalio import activity
+
+class Options(TypedDict):
+    name: str
+
+@activity.defn
+async def work(options: list[Options]) -> None: ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("python", "module", "converter", "count"),
+    [
+        ("3.11", "typing", ", data_converter=pydantic_data_converter", 1),
+        ("3.12", "typing", ", data_converter=pydantic_data_converter", 0),
+        (None, "typing", ", data_converter=pydantic_data_converter", 0),
+        ("3.11", "typing_extensions", ", data_converter=pydantic_data_converter", 0),
+        ("3.11", "typing", "", 0),
+    ],
+)
+def test_pydantic_and_typed_dicts(python: str | None, module: str, converter: str, count: int) -> None:
+    """pydantic refuses the TypedDict of `typing` before Python 3.12; where the Python is not known, nothing is said."""
+    workflows = OLD_TYPED_DICT.replace("from typing ", f"from {module} ")
+    files = {"workflows.py": workflows, "worker.py": CLIENT.replace("Flow", "work").replace("CONVERTER", converter)}
+    assert len(findings(files, "TMP202", python_version=python)) == count
+
+
+def test_nesting_is_refused_where_the_encoder_shares_the_stack() -> None:
+    """From Python 3.12 on the encoder has a stack of its own; pydantic counts for itself."""
+    build = "\ndef deep():\n    made = []\n    for _ in range({}):\n        made = [made]\n    return made\n"
+    for levels, python, converter, count in (
+        (1_000, "3.11", "", 1),
+        (1_000, "3.12", "", 0),
+        (1_000, None, "", 0),
+        (254, None, ", data_converter=pydantic_data_converter", 0),
+        (255, None, ", data_converter=pydantic_data_converter", 1),
+    ):
+        workflows = WORKFLOWS.replace("Decimal(1)", "deep()").replace("threading.Lock()", "1") + build.format(levels)
+        files = {"workflows.py": workflows, "worker.py": CLIENT.replace("CONVERTER", converter)}
+        assert len(findings(files, "TMP201", python_version=python)) == count, (levels, python, converter)
 
 
 def test_two_applications_have_two_converters() -> None:

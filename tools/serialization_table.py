@@ -7,7 +7,7 @@ Run it with the SDK, pydantic and as many of the packages named below as there a
     python tools/serialization_table.py --check    # exit 1 and name the types that this SDK treats differently
 
 Types of packages that are not installed keep the answer of the last run that had them. The shape of the table is
-described in `temporal_lint/serial.py`.
+described in `temporal_lint/verdicts.py`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import importlib
 import importlib.metadata
 import json
 import re
+import sqlite3
 import sys
 import uuid
 import warnings
@@ -238,7 +239,9 @@ TYPES: dict[str, tuple[str, ...]] = {
     "subprocess.CompletedProcess": ("subprocess.CompletedProcess([], 0)",),
     "sqlite3.Connection": ("sqlite3.connect(':memory:')",),
     "sqlite3.Cursor": ("sqlite3.connect(':memory:').cursor()",),
-    "sqlite3.Row": (),
+    "sqlite3.Row": ("row()",),
+    "traceback.FrameSummary": ("traceback.FrameSummary('f', 1, 'n')",),
+    "traceback.StackSummary": ("traceback.extract_stack()",),
     "google.protobuf.message.Message": (),
     "google.protobuf.timestamp_pb2.Timestamp": ("google.protobuf.timestamp_pb2.Timestamp(seconds=1)",),
     "google.protobuf.duration_pb2.Duration": ("google.protobuf.duration_pb2.Duration(seconds=1)",),
@@ -283,6 +286,8 @@ TYPES: dict[str, tuple[str, ...]] = {
     "pandas.Timestamp": ("pandas.Timestamp('2026-01-01')",),
     "pandas.Index": ("pandas.Index([1])",),
     "pandas.Timedelta": ("pandas.Timedelta(1)",),
+    "pandas.api.typing.NAType": ("pandas.NA",),
+    "pandas.api.typing.NaTType": ("pandas.NaT",),
     "polars.DataFrame": ("polars.DataFrame({'a': [1]})",),
     "polars.LazyFrame": ("polars.LazyFrame({'a': [1]})",),
     "pyarrow.Table": ("pyarrow.table({'a': [1]})",),
@@ -351,6 +356,14 @@ def future() -> asyncio.Future[int]:
     return asyncio.new_event_loop().create_future()
 
 
+def row() -> sqlite3.Row:
+    """A row of a database."""
+    connection = sqlite3.connect(":memory:")
+    connection.row_factory = sqlite3.Row
+    found: sqlite3.Row = connection.execute("select 1").fetchone()
+    return found
+
+
 def main() -> int:
     """Write the table, or compare it with the installed SDK."""
     warnings.simplefilter("ignore")
@@ -406,6 +419,7 @@ def answers(dotted: str) -> list[str] | None:
             + _agreed(dotted, names, lambda value, encode=encode: encode(Holder(value)))
             + _agreed(dotted, names, lambda value, encode=encode: encode({value: 1}), hashed=True)
             + _annotation(dotted, names, payloads)
+            + _key_annotation(dotted, names, payloads)
         )
     as_key = _agreed(dotted, names, lambda value: json.dumps({value: 1}), hashed=True)
     return [*entry, _agreed(dotted, names, json.dumps) + as_key]
@@ -497,6 +511,21 @@ def _annotation(dotted: str, names: dict[str, Any], payloads: Any) -> str:
             if value is not None and not isinstance(value, bytes):
                 payloads.from_payloads(payloads.to_payloads([value]), [hint])
                 return CARRIED
+        except Exception:
+            pass
+    return REFUSED
+
+
+def _key_annotation(dotted: str, names: dict[str, Any], payloads: Any) -> str:
+    """Whether an annotation of a dict's keys takes what keys of its type are encoded to, or any text at all."""
+    hint = names["it"]
+    values = [eval(expression, names) for expression in TYPES[dotted]]
+    if not isinstance(hint, type) or any(getattr(type(each), "__hash__", None) is None for each in values):
+        return UNKNOWN
+    for key in values + [each for each in _JSON if isinstance(each, str)]:
+        try:
+            payloads.from_payloads(payloads.to_payloads([{key: 1}]), [dict[hint, int]])
+            return CARRIED
         except Exception:
             pass
     return REFUSED

@@ -38,6 +38,11 @@ def shown_path(path: str, base: Path) -> str:
     return Path(path).relative_to(base).as_posix() if Path(path).is_relative_to(base) else path
 
 
+def shown_chain(one: Diagnostic, base: Path) -> list[str]:
+    """The functions from the workflow or activity to the cause, each with its file and line."""
+    return [f"{each.label} ({shown_path(each.path, base)}:{each.row})" for each in one.chain]
+
+
 def sentence(one: Diagnostic) -> str:
     """Message and advice, for formats with one text a finding."""
     return f"{one.message} {one.advice}".strip()

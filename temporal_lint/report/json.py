@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
-from temporal_lint.report import Result, sentence
+from temporal_lint.report import Result, sentence, shown_chain
 from temporal_lint.rule import Diagnostic
 from temporal_lint.source import Source
 
 
 def write(result: Result, shown: Iterable[Diagnostic]) -> str:
-    """A list of objects; rows and columns from 1, `filename` absolute. `suppressed` is there only where it is so."""
-    return json.dumps([_object(one, result.sources) for one in shown], indent=2, ensure_ascii=False) + "\n"
+    """A list of objects; rows and columns from 1, `filename` absolute, the paths of `chain` from
+    the root. `suppressed` is there only where it is so."""
+    return json.dumps([_object(one, result) for one in shown], indent=2, ensure_ascii=False) + "\n"
 
 
-def _object(one: Diagnostic, sources: Mapping[str, Source]) -> dict[str, Any]:
+def _object(one: Diagnostic, result: Result) -> dict[str, Any]:
     document: dict[str, Any] = {
         "code": one.code,
         "name": one.name,
@@ -26,8 +27,8 @@ def _object(one: Diagnostic, sources: Mapping[str, Source]) -> dict[str, Any]:
         "location": {"row": one.row, "column": one.column},
         "end_location": {"row": one.end_row, "column": one.end_column},
         "url": None,
-        "chain": list(one.chain),
-        "fix": _fix(one, sources[one.path]) if one.fix else None,
+        "chain": shown_chain(one, result.root),
+        "fix": _fix(one, result.sources[one.path]) if one.fix else None,
     }
     if one.suppressed is not None:
         document["suppressed"] = one.suppressed

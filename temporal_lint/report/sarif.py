@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from temporal_lint import __version__, pages
-from temporal_lint.report import Result, sentence
+from temporal_lint.report import Result, sentence, shown_chain
 from temporal_lint.rule import Diagnostic, Fix, Rule, Severity
 from temporal_lint.suppress import PER_FILE
 
@@ -79,7 +79,7 @@ def _result(one: Diagnostic, result: Result, indices: dict[str, int], seen: Coun
     if one.code in indices:
         document["ruleIndex"] = indices[one.code]
     if one.chain:
-        document["properties"] = {"chain": list(one.chain)}
+        document["properties"] = {"chain": shown_chain(one, result.root)}
     if one.suppressed is not None:
         kind = "external" if one.suppressed.startswith(PER_FILE) else "inSource"
         document["suppressions"] = [{"kind": kind, "justification": one.suppressed}]

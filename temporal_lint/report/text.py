@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from temporal_lint.report import Result, shown_path
+from temporal_lint.report import Result, shown_chain, shown_path
 from temporal_lint.rule import Diagnostic, Rule, Severity
 
 _TAB = 4
@@ -105,7 +105,7 @@ def _paragraph(one: Diagnostic, style: Style) -> Iterator[str]:
     if one.advice:
         yield f"{margin}{style.paint('help:', '1;32')} {one.advice}"
     if one.chain:
-        yield f"{margin}{style.paint('calls:', '1')} {' -> '.join(one.chain)}"
+        yield f"{margin}{style.paint('calls:', '1')} {' -> '.join(shown_chain(one, style.base))}"
     if one.suppressed is not None:
         yield f"{margin}{style.paint('suppressed:', '1')} {one.suppressed or 'no reason given'}"
 

@@ -70,7 +70,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from temporal_lint.facts import Call, Function
-from temporal_lint.project import Project, Step
+from temporal_lint.project import Project, Step, links
 from temporal_lint.rule import Finding, Severity, rule
 
 
@@ -95,7 +95,7 @@ def activity_called_directly(call: Call, project: Project) -> Iterator[Finding]:
         f"`{name}` is an activity, but this call runs it inside the workflow task: "
         "no retry, no timeout, nothing in the history, and it runs again on every replay.",
         f"Write `await workflow.execute_activity({name}, ..., start_to_close_timeout=...)`.",
-        chain=(*(step.caller.label for step in chain), caller.label),
+        chain=links(chain, caller, call.node),
     )
 
 

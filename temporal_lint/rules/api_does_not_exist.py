@@ -3,8 +3,9 @@
 ## What
 Reports imports and attributes that do not exist: of modules (`workflow.ApplicationError`), of classes and enumerations
 (`ParentClosePolicy.ABANDONED`), and of objects whose SDK type is certain (`handle.results()` on a `WorkflowHandle`).
-Names that an older release had count as missing; the release that dropped them is named. What exists is read from
-tables that come with the linter; the SDK need not be installed.
+Names that an older release had count as missing, and the release that dropped them is named, unless the project locks
+or pins such a release (`sdk-version`). What exists is read from tables that come with the linter; the SDK need not be
+installed.
 
 Silent: private names that exist; a variable that only looks like the module; names behind `TYPE_CHECKING`, a check of
 a version, `hasattr`, `try` with `ImportError` or `AttributeError`; annotations that are never evaluated; attributes
@@ -105,6 +106,8 @@ def api_does_not_exist(module: Module, project: Project) -> Iterator[Finding]:
         missing = _missing_import(each)
         if missing is None or tolerates(module, each.node, *_IMPORT_ERRORS):
             continue
+        if sdk.had(project.sdk_release, ".".join(missing)):
+            continue
         if not _is_guarded(module, each.node):
             yield _finding(module, each.node, *missing, "ImportError when this module is imported")
     for chain, scope in module.attributes:
@@ -113,6 +116,8 @@ def api_does_not_exist(module: Module, project: Project) -> Iterator[Finding]:
             continue
         node, owner = found
         if tolerates(module, node, "AttributeError") or _is_guarded(module, node) or _is_probed(module, node.attr):
+            continue
+        if sdk.had(project.sdk_release, f"{owner}.{node.attr}"):
             continue
         if not _is_unevaluated(module, node, scope) and not _is_set(project, node.attr):
             yield _finding(module, node, owner, node.attr, "AttributeError when this line runs")

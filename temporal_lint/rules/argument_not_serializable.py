@@ -4,7 +4,8 @@
 Reports a value sent to an activity, a child workflow, a new run, a signal, query or update, as a heartbeat detail or in
 a memo, that the SDK's converter is certain to refuse: a lock, a connection, a function, a coroutine, a plain object, an
 exception, with the default converter also a `Decimal`, a `date`, a `Path`, a plain `Enum`. It is found through names,
-helpers and constructors, at any depth of containers and dataclass fields.
+helpers and constructors, at any depth of containers and dataclass fields. So are a container that holds itself, and one
+that a loop nests deeper than the encoder goes.
 
 As a warning: an iterator or an open file. The converter sends the list of what it yields, and has used it up by then.
 
@@ -123,7 +124,8 @@ from temporal_lint.converters import Converters, sent
 from temporal_lint.expected import expected_to_fail
 from temporal_lint.project import Project, SdkCall
 from temporal_lint.rule import Finding, Severity, rule
-from temporal_lint.serial import Refusal, Serial
+from temporal_lint.serial import Serial
+from temporal_lint.verdicts import Refusal
 
 
 @rule("TMP201", Severity.ERROR)

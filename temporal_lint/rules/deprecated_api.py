@@ -2,7 +2,8 @@
 
 ## What
 Reports imports, attributes and arguments that the SDK itself calls deprecated, with what to use instead. Attributes of
-objects count where the object's SDK type is certain (`workflow.info().search_attributes`).
+objects count where the object's SDK type is certain (`workflow.info().search_attributes`). Silent where the project
+locks or pins a release of the SDK that lacks what to use instead (`sdk-version`).
 
 ## Why
 A deprecated name goes away in a later release, and what replaces it usually says more: typed search attributes are
@@ -111,13 +112,15 @@ def deprecated_api(module: Module, project: Project) -> Iterator[Finding]:
     if project.is_sdk:
         return
     for each in module.imports:
-        if isinstance(each.statement, ast.ImportFrom) and (found := sdk.deprecated(each.dotted)):
+        if isinstance(each.statement, ast.ImportFrom) and (
+            found := sdk.deprecated(each.dotted, release=project.sdk_release)
+        ):
             yield Finding(module, each.node, _message(each.dotted), found.advice)
     for chain, scope in module.attributes:
         yield from _attributes(chain, scope, module, project)
     for call in project.sdk_calls(module):
         for name, keyword in call.written.items():
-            found = sdk.deprecated(call.api, name)
+            found = sdk.deprecated(call.api, name, project.sdk_release)
             bound = call.option(name) if found is not None else None
             if found is not None and bound is not None and bound.expression is keyword.value:
                 yield Finding(module, keyword, _message(f"{call.api}({name}=...)"), found.advice)
@@ -127,7 +130,7 @@ def _attributes(chain: ast.Attribute, scope: Scope, module: Module, project: Pro
     node: ast.expr = chain
     while isinstance(node, ast.Attribute):
         dotted = _dotted(node, scope, project)
-        found = sdk.deprecated(dotted) if dotted is not None else None
+        found = sdk.deprecated(dotted, release=project.sdk_release) if dotted is not None else None
         if dotted is not None and found is not None:
             yield Finding(module, node, _message(dotted), found.advice, fix=_fix(node, dotted, found, module))
         node = node.value

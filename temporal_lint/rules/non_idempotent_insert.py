@@ -85,8 +85,8 @@ import ast
 import re
 from collections.abc import Iterator
 
-from temporal_lint.facts import Call, Function
-from temporal_lint.project import Project, Step
+from temporal_lint.facts import Call
+from temporal_lint.project import Project, Step, links
 from temporal_lint.queries import Queries, is_prepared
 from temporal_lint.rule import Finding, Severity, rule
 from temporal_lint.sql import plain_inserts
@@ -118,13 +118,8 @@ def non_idempotent_insert(call: Call, project: Project) -> Iterator[Finding]:
             "the retry inserts them again or fails on the unique key.",
             "Make the statement safe to repeat: a unique key with `ON CONFLICT ... DO NOTHING` or `DO UPDATE`, or "
             "delete the same keys first in the same transaction.",
-            chain=_labels(chain, call.function),
+            chain=links(chain, call.function, call.node),
         )
-
-
-def _labels(chain: tuple[Step, ...], function: Function) -> tuple[str, ...]:
-    """The functions from the activity to the one that executes the statement."""
-    return (*(step.caller.label for step in chain), function.label)
 
 
 def _duplicates_handled(call: Call, chain: tuple[Step, ...]) -> bool:

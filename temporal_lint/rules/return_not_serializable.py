@@ -89,7 +89,7 @@ from temporal_lint.contracts import Contract, contract
 from temporal_lint.facts import Function
 from temporal_lint.project import Project
 from temporal_lint.rule import Finding, Severity, rule
-from temporal_lint.serial import Refusal
+from temporal_lint.verdicts import Refusal
 
 
 @rule("TMP203", Severity.ERROR)

@@ -4,6 +4,7 @@
 Reports a keyword that a callable of the SDK refuses: a misspelt option (the nearest one is named), an option of
 another callable (`heartbeat_timeout` on a local activity, `retry_policy` on `activity.defn`), or an unknown one. Every
 function, method and constructor with a known signature is checked, keys of `**splats` included where they resolve.
+Options that the release took which the project locks or pins (`sdk-version`) are left alone.
 
 A keyword that is meant as an argument of the activity, workflow or handler is `activity-argument-by-keyword`.
 

@@ -1,0 +1,117 @@
+"""What a project runs on: the oldest Python and the release of the SDK, as the files at its root say.
+
+Only what is certain counts: a range that leaves the release open says nothing, nor does a file that is no proper TOML.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from temporal_lint.config import Settings
+
+Release = tuple[int, ...]
+
+_LOCKS = ("uv.lock", "poetry.lock", "pdm.lock")
+_REQUIREMENTS = ("requirements*.txt", "requirements/*.txt")
+# `temporalio[pydantic] == 1.8.0`, with or without what stands behind it
+_PINNED = re.compile(r"^\s*temporalio\s*(?:\[[^\]]*\])?\s*={2,3}\s*(\d+(?:\.\d+)*)", re.IGNORECASE)
+_AT_LEAST = re.compile(r"(?:>=?|={2,3}|~=?|\^)\s*(\d+\.\d+)")
+
+
+def completed(settings: Settings, root: Path) -> Settings:
+    """`settings` with the versions that the configuration leaves open, as far as the files below `root` tell them."""
+    return replace(
+        settings,
+        python_version=settings.python_version or _oldest_python(root),
+        sdk_version=settings.sdk_version or _locked_sdk(root),
+    )
+
+
+def release(version: str | None) -> Release | None:
+    """A version as numbers that compare: "1.8.0" gives (1, 8, 0)."""
+    return tuple(int(part) for part in version.split(".")) if version else None
+
+
+def _oldest_python(root: Path) -> str | None:
+    """The lower bound of `requires-python`, or what `.python-version` names where that is newer."""
+    project = _toml(root / "pyproject.toml")
+    declared = _at(project, "project", "requires-python") or _at(project, "tool", "poetry", "dependencies", "python")
+    found = re.findall(r"\d+\.\d+", _text(root / ".python-version"))[:1]
+    if isinstance(declared, str) and "|" not in declared:
+        found += _AT_LEAST.findall(declared)
+    return max(found, key=release, default=None)  # type: ignore[arg-type]
+
+
+def _locked_sdk(root: Path) -> str | None:
+    """The release that a lock file holds, else the one that requirements pin; of several, the oldest."""
+    for versions in (_in_locks(root), _in_requirements(root), _in_pyproject(root)):
+        found = [each for each in versions if re.fullmatch(r"\d+(\.\d+)*", each)]
+        if found:
+            return min(found, key=lambda each: release(each) or ())
+    return None
+
+
+def _in_locks(root: Path) -> Iterator[str]:
+    for name in _LOCKS:
+        packages = _toml(root / name).get("package")
+        for each in packages if isinstance(packages, list) else ():
+            if isinstance(each, dict) and each.get("name") == "temporalio":
+                yield str(each.get("version"))
+
+
+def _in_requirements(root: Path) -> Iterator[str]:
+    for pattern in _REQUIREMENTS:
+        for file in sorted(root.glob(pattern)):
+            yield from _pinned(_text(file).splitlines())
+
+
+def _in_pyproject(root: Path) -> Iterator[str]:
+    project = _toml(root / "pyproject.toml")
+    groups = [_at(project, "project", "dependencies")]
+    for table in (_at(project, "project", "optional-dependencies"), _at(project, "dependency-groups")):
+        groups += table.values() if isinstance(table, dict) else []
+    for group in groups:
+        yield from _pinned(each for each in group if isinstance(each, str)) if isinstance(group, list) else ()
+    poetry = _at(project, "tool", "poetry", "dependencies", "temporalio")
+    exact = poetry.get("version") if isinstance(poetry, dict) else poetry
+    if isinstance(exact, str):
+        # a bare version is an exact one to Poetry
+        yield exact.removeprefix("==").strip()
+
+
+def _pinned(requirements: Iterable[str]) -> Iterator[str]:
+    for each in requirements:
+        if found := _PINNED.match(each):
+            yield found[1]
+
+
+def _at(table: Any, *keys: str) -> Any:
+    """What nested tables hold at a path of keys; None where one of them is missing."""
+    for key in keys:
+        table = table.get(key) if isinstance(table, dict) else None
+    return table
+
+
+def _toml(file: Path) -> Mapping[str, Any]:
+    if sys.version_info >= (3, 11):
+        import tomllib
+    else:
+        import tomli as tomllib
+    text = _text(file)
+    try:
+        return tomllib.loads(text) if "temporalio" in text or file.name == "pyproject.toml" else {}
+    except tomllib.TOMLDecodeError:
+        return {}
+
+
+def _text(file: Path) -> str:
+    """A file's text, "" where there is none: other tools' files are not ours to complain about."""
+    try:
+        return file.read_text(encoding="utf-8", errors="replace") if file.is_file() else ""
+    except OSError:
+        return ""

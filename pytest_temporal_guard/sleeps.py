@@ -14,9 +14,11 @@ subprocesses, RPCs, drivers of databases), and a lock, event or queue while the 
 libraries such as anyio wait for sockets through an event. While something real is awaited the clock runs at the speed
 of the wall clock, so a timeout around a socket fires when it would in production.
 
-Left in real time: `datetime.now` (it is compiled), a loop that the activity runs itself, threads that it starts without
+Left in real time: `datetime.now` (it is compiled), functions of `time` that are held elsewhere than in a module's
+globals (a default argument, an attribute), a loop that the activity runs itself, threads that it starts without
 its context (`threading.Thread`, `Executor.submit`), and loops that cannot be extended (uvloop). An event that a thread
-of such a kind sets through `call_soon_threadsafe` is not recognised as real.
+of such a kind sets through `call_soon_threadsafe` is not recognised as real; a bare `loop.create_future()` of the
+activity's own code is taken for real, although another of its tasks may be meant to set it.
 """
 
 from __future__ import annotations

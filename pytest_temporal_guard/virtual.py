@@ -49,8 +49,13 @@ Outcome = Literal["completed", "completes asynchronously", "failed", "timed out"
 # hung on a machine under twice its load, with 0.25 none did in 1,022 activities.
 MARGIN = 0.25
 
-# As many times the slowest of the server's last answers, should that be more than MARGIN, but at most this long.
-SLOW, LONGEST_MARGIN = 3.0, 2.0
+# On a busy machine a sleep begins late, by up to 0.2 s with four processes more than it can run. So the margin is this
+# many times the worst of the last 20 sleeps, if that is more, but at most LONGEST_MARGIN seconds.
+LATENESS, LONGEST_MARGIN = 8.0, 3.0
+
+# When a sleep has run into a deadline nevertheless, the server may have lost a release of its clock. If its clock then
+# stands for this many real seconds while all sleep, it is released once more.
+REPAIR = 2.0
 
 # The server may be this many real seconds late with a timeout before it is taken to have none.
 LATE = 2.0
@@ -60,6 +65,11 @@ FIRST_STEP, LAST_STEP = 1.0, 3600.0
 
 # Real seconds for which an activity that waits for ever is given the chance to be woken by something unknown.
 GRACE = 1.0
+
+# The SDK's core cancels an activity by itself that has not beaten for its heartbeat timeout and 5 s, in real time, and
+# knows nothing of the beats sent here. After this share of the timeout (core would withhold it before 0.8) it gets one
+# too, for whose delivery the clock is held for so many seconds.
+CORE_SHARE, CORE_DELIVERY = 0.85, 0.05
 
 # Longest answer that is waited for, in seconds, except where the answer is the end of a sleep.
 ANSWER = timedelta(seconds=20)
@@ -120,6 +130,9 @@ class VirtualTime(Interceptor):
 
     Left in real time, and to the SDK: local activities, activities in a process pool, activities without a workflow,
     and all activities of a worker whose event loop cannot be extended (uvloop).
+
+    An activity that really takes longer than its start-to-close timeout and 5 s, or than its heartbeat timeout and 5 s
+    without a beat, is cancelled by the SDK: also if it only waits for the real work of another.
 
     As on a real server, an activity learns that it was cancelled from a heartbeat. One that the server has timed out is
     cancelled at once (`activity.cancellation_details()` says `timed_out`), to let it end; a synchronous one gets the
@@ -216,18 +229,17 @@ class _Server:
         self.client = client
         self.target = client.service_client.config.target_host
         self.patience = patience
-        self._answers: deque[float] = deque([0.0], maxlen=20)
+        self.late: deque[float] = deque([0.0], maxlen=20)
+        self.overrun = 0
 
     @property
     def margin(self) -> float:
         """How far in seconds from a deadline a sleep must end."""
-        return max(MARGIN, min(SLOW * max(self._answers), LONGEST_MARGIN))
+        return max(MARGIN, min(LATENESS * max(self.late), LONGEST_MARGIN))
 
     async def now(self) -> float:
         """The server's clock as it was just before this returns."""
-        asked = sleeps.REAL_MONOTONIC()
         answer = await self.client.test_service.get_current_time(Empty(), timeout=ANSWER)
-        self._answers.append(sleeps.REAL_MONOTONIC() - asked)
         return answer.time.seconds + answer.time.nanos / 1e9
 
     async def sleep(self, seconds: float) -> None:
@@ -292,6 +304,7 @@ class _Attempt(sleeps.Driver):
         # what the server's clock was, and when; it runs at the speed of the wall clock unless this attempt sleeps
         self._synced = (began, sleeps.REAL_MONOTONIC())
         self._last_beat = info.started_time.timestamp()
+        self._core_beat = sleeps.REAL_MONOTONIC()
         self._unsent: deque[Beat] = deque()
         self._void: set[str] = set()
         self._cancelling = False
@@ -499,22 +512,38 @@ class _Attempt(sleeps.Driver):
         self.set_clock(self._server_monotonic())
 
     async def _sleep(self, seconds: float) -> None:
+        deadline, _ = self._deadline()
+        start = self._server_monotonic()
         call = self.loop.create_task(self.server.sleep(seconds))
-        began = progressed = sleeps.REAL_MONOTONIC()
-        before = self._server_monotonic() + self._epoch
         self.asleep = True
         try:
-            while not (await asyncio.wait({call}, timeout=1.0))[0]:
-                await self._still_current()
-                now, wall = await self.server.now(), sleeps.REAL_MONOTONIC()
-                if now - before > wall - began + 1.0 or self._others_work():
-                    before, began, progressed = now, wall, wall
-                elif wall - progressed > self.server.patience:
-                    raise VirtualTimeStalled(self._stalled(wall - progressed))
+            await self._watch(call)
+        except _Lost:
+            self.server.overrun += 1
+            raise
         finally:
             self.asleep = False
         call.result()
         await self._sync()
+        end = self._server_monotonic()
+        self.server.late.append(end - start - seconds)
+        self.server.overrun += end >= deadline
+
+    async def _watch(self, call: asyncio.Task[None]) -> None:
+        """Wait for a sleep, and see that the server's clock moves meanwhile."""
+        clock, began = self._server_monotonic(), sleeps.REAL_MONOTONIC()
+        while not (await asyncio.wait({call}, timeout=1.0))[0]:
+            await self._still_current()
+            now, wall = await self.server.now() - self._epoch, sleeps.REAL_MONOTONIC()
+            stalled = wall - began
+            if now - clock > stalled + 1.0 or self._others_work():
+                clock, began = now, wall
+            elif stalled > REPAIR and self.server.overrun:
+                self.server.overrun -= 1
+                await self.server.unlock()
+                clock, began = now, wall
+            elif stalled > self.server.patience:
+                raise VirtualTimeStalled(self._stalled(stalled))
 
     def _stalled(self, seconds: float) -> str:
         return (
@@ -526,7 +555,7 @@ class _Attempt(sleeps.Driver):
 
     def _others_work(self) -> bool:
         return any(
-            other is not self and not other.asleep and other.server.target == self.server.target
+            other is not self and not other.asleep and other._lost is None and other.server.target == self.server.target
             for other in list(_attempts)
         )
 
@@ -538,6 +567,7 @@ class _Attempt(sleeps.Driver):
         try:
             await self._handle.heartbeat(*beat.details, rpc_timeout=ANSWER)
             self._last_beat = at
+            await self._calm_core(beat)
         except temporalio.client.AsyncActivityCancelledError:
             await self._cancelled(beat)
         except temporalio.service.RPCError as error:
@@ -545,6 +575,13 @@ class _Attempt(sleeps.Driver):
                 raise
             closed = await self.server.state(self._info) == "closed"
             raise _Lost(closed, self._server_monotonic()) from None
+
+    async def _calm_core(self, beat: Beat) -> None:
+        timeout, now = self._info.heartbeat_timeout, sleeps.REAL_MONOTONIC()
+        if timeout and now - self._core_beat >= CORE_SHARE * timeout.total_seconds():
+            self._core_beat = now
+            self._outbound.heartbeat_through_core(*beat.details)
+            await asyncio.sleep(CORE_DELIVERY)
 
     async def _cancelled(self, beat: Beat) -> None:
         """A cancellation was requested: let the SDK deliver it, which it does when its own heartbeat is told so."""

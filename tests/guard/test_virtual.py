@@ -33,7 +33,7 @@ with workflow.unsafe.imports_passed_through():
     from pytest_temporal_guard.server import Server, locate
     from pytest_temporal_guard.virtual import VirtualAttempt, VirtualTime
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(400)
 QUEUE = "queue"
 
 
@@ -453,6 +453,29 @@ async def test_real_work_takes_its_time(address: str) -> None:
 
 
 @activity.defn
+async def runs_program(_: Any) -> str:
+    async def beat() -> None:
+        while True:
+            activity.heartbeat()
+            await asyncio.sleep(0.3)
+
+    task = asyncio.create_task(beat())
+    process = await asyncio.create_subprocess_exec("sleep", "7")
+    try:
+        await process.wait()
+        return "done"
+    finally:
+        task.cancel()
+
+
+@pytest.mark.asyncio
+async def test_the_sdk_hears_of_beats_during_long_real_work(address: str) -> None:
+    async with bench(address, [runs_program]) as it:
+        # the SDK itself would cancel it 6 s after the last beat that it knows of
+        assert await it.call(Call("runs_program", heartbeat=1.0)) == ["done", pytest.approx(7, abs=2)]
+
+
+@activity.defn
 async def reads_clock(_: Any) -> list[float]:
     before = time.time()
     await asyncio.sleep(14400)
@@ -775,7 +798,7 @@ async def _share(address: str, groups: list[list[patterns.Plan]]) -> list[str]:
         async with gate:
             handle = await it.start(patterns.RunPlans.run, group)
             try:
-                return handle.id, await asyncio.wait_for(handle.result(), 100)
+                return handle.id, await asyncio.wait_for(handle.result(), 300)
             except (asyncio.TimeoutError, WorkflowFailureError) as error:
                 return handle.id, [repr(error)] * len(group)
 

@@ -67,9 +67,11 @@ class Sidecar:
 
     @staticmethod
     def _end(loop: asyncio.AbstractEventLoop) -> None:
-        for task in asyncio.all_tasks(loop):
+        tasks = asyncio.all_tasks(loop)
+        for task in tasks:
             task.cancel()
-        loop.call_soon(loop.stop)
+        # a cancelled task needs some turns of the loop to end, and Python complains of one that is left
+        asyncio.gather(*tasks, return_exceptions=True).add_done_callback(lambda ended: loop.stop())
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:

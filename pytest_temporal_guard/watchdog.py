@@ -172,23 +172,33 @@ class Watchdog:
         """Look after the waits for as long as there are any."""
         loop, woken = asyncio.get_running_loop(), asyncio.Event()
         self._wake = lambda: loop.call_soon_threadsafe(woken.set)
-        while True:
-            with self._lock:
-                waits = list(self._waits.values())
-                if not waits:
-                    self._watching, self._wake = False, lambda: None
-                    return
-            now = time.monotonic()
-            due = [each for each in waits if each.due <= now]
-            for wait in due:
-                wait.interval = min(wait.interval * 2, _LONGEST_INTERVAL)
-                wait.due = now + wait.interval
-            with self.recorder.guarded("looking after waits"):
-                await asyncio.gather(*map(self._look, due))
-            pause = min(each.due for each in waits) - time.monotonic()
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(woken.wait(), max(0.0, pause))
-            woken.clear()
+        try:
+            while waits := self._all_or_rest():
+                now = time.monotonic()
+                due = [each for each in waits if each.due <= now]
+                for wait in due:
+                    wait.interval = min(wait.interval * 2, _LONGEST_INTERVAL)
+                    wait.due = now + wait.interval
+                with self.recorder.guarded("looking after waits"):
+                    await asyncio.gather(*map(self._look, due))
+                pause = min(each.due for each in waits) - time.monotonic()
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(woken.wait(), max(0.0, pause))
+                woken.clear()
+        except asyncio.CancelledError:  # the thread ends; another one may begin
+            self._rest()
+            raise
+
+    def _all_or_rest(self) -> list[Wait]:
+        """The waits there are; where there are none, the next one starts the watch again."""
+        with self._lock:
+            waits = list(self._waits.values())
+            if not waits:
+                self._rest()
+            return waits
+
+    def _rest(self) -> None:
+        self._watching, self._wake = False, lambda: None
 
     async def _look(self, wait: Wait) -> None:
         try:

@@ -14,7 +14,7 @@ def test_swallowed(tmp_path: Path) -> None:
         "temporal guard: swallowed\nHides (id w): it catches an error of determinism and goes on: "
         "Cannot access random.random.__call__ from inside a workflow." in hides
     )
-    assert f"({tmp_path}/suite.py:21 in run: number = random.random())" in hides
+    assert f"({tmp_path}/app.py:17 in run: number = random.random())" in hides
     assert "catch the errors that you expect, and not `Exception`." in hides
     # replayed, and told once
     assert hides.count("goes on:") == hides.count("temporal guard: swallowed")

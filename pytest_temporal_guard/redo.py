@@ -202,9 +202,9 @@ class Turns:
             with self._lock:
                 if turn in self._waiting:
                     self._waiting.remove(turn)
-                    self._admit(turn)
-                    for each in self._inside:
+                    for each in (turn, *self._inside):
                         each.shared = True
+                    self._admit(turn)
 
         threading.Thread(target=watch, name="temporal-guard-turn", daemon=True).start()
         return done

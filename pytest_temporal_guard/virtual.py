@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine
 from datetime import datetime, timedelta, timezone
 from types import TracebackType
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import temporalio.activity
 import temporalio.client
@@ -40,13 +40,11 @@ from temporalio.worker import (
 from pytest_temporal_guard import sleeps
 from pytest_temporal_guard.sleeps import Beat
 
-T = TypeVar("T")
-
 Outcome = Literal["completed", "completes asynchronously", "failed", "timed out", "cancelled"]
 
 # A virtual sleep in flight while the server times its activity out upsets the server's count of locks, and it never
-# skips again. Sleeps stop this many seconds short of the deadline and the rest passes in real time. With 0.05 servers
-# hung on a machine under twice its load, with 0.25 none did in 1,022 activities.
+# skips again. Sleeps stop this many seconds short of the deadline and the rest passes in real time. With 0.05
+# servers hung on a machine under twice its load.
 MARGIN = 0.25
 
 # On a busy machine a sleep begins late, by up to 0.2 s with four processes more than it can run. So the margin is this
@@ -89,7 +87,7 @@ class VirtualAttempt:
         outcome: what became of it. "timed out" is the server's decision; "cancelled" also if its workflow closed;
             "completes asynchronously" if it called `raise_complete_async`.
         received: the heartbeat details that the attempt began with.
-        error: why time could not be moved for it, or None.
+        error: why time could not be moved for it, or a heartbeat not be sent, or None.
     """
 
     activity_type: str
@@ -141,7 +139,7 @@ class VirtualTime(Interceptor):
     Args:
         environment: the environment of the server, started with time skipping (the first version, not `_v2`).
         client: the worker's client, whose data converter encodes heartbeat details. Default: the environment's.
-        on_attempt: called on the worker's loop with each attempt when it has ended.
+        on_attempt: called on the worker's loop with each attempt when it has ended; it must not raise.
         patience: real seconds without progress after which an activity fails with VirtualTimeStalled. The default is
             that of the server's workflow task timeout, 10 s.
     """
@@ -386,6 +384,8 @@ class _Attempt(sleeps.Driver):
         outcome: Outcome
         if self._lost is not None:
             outcome = "cancelled" if self._lost.closed else "timed out"
+        elif self._failure is not None:
+            outcome = "failed"
         elif ending is None:
             outcome = "completed"
         elif isinstance(ending, _complete_async()):
@@ -429,9 +429,8 @@ class _Attempt(sleeps.Driver):
     async def work(self, seconds: float | None) -> None:
         deadline, kind = self._deadline()
         rest = max(0.0, deadline - self._server_monotonic())
-        await self.park(
-            None if seconds is None and math.isinf(rest) else min(rest, math.inf if seconds is None else seconds)
-        )
+        seconds = min(rest, math.inf if seconds is None else seconds)
+        await self.park(None if math.isinf(seconds) else seconds)
         if self._server_monotonic() >= deadline:
             await self._judged(kind)
 

@@ -41,7 +41,7 @@ def run(directory: Path, topic: str, *arguments: str, guard: bool = True, random
     options = ["-o", "asyncio_mode=auto", "-p", "no:cacheprovider", "--junitxml=told.xml"]
     options += ["--temporal-guard"] * guard + ["-p", "no:randomly"] * (not random)
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "suite.py", "--show-capture=no", *options, *arguments],
+        [sys.executable, "-m", "pytest", "suite.py", *options, *arguments],
         cwd=directory, capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
     tests: dict[str, Told] = {}

@@ -317,7 +317,9 @@ async def _clock_time(service: TestService) -> datetime:
 async def _skip(service: TestService, duration: timedelta) -> None:
     request = SleepRequest()
     request.duration.FromTimedelta(duration)
-    await service.unlock_time_skipping_with_sleep(request)
+    # A step lasts for as long as an activity holds the clock; given up by the client after the SDK's 30 s, it would go
+    # on at the server, and the next one with it.
+    await service.unlock_time_skipping_with_sleep(request, timeout=timedelta(days=1))
 
 
 class GuardEnvironment(WorkflowEnvironment):
@@ -377,7 +379,7 @@ class GuardEnvironment(WorkflowEnvironment):
         return await self.get_current_time() - datetime.now(timezone.utc)
 
     async def is_held(self) -> bool:
-        """Whether something holds the clock, so that it only runs at the pace of the real one; moves it by 50 to 200 ms.
+        """Whether something holds the clock, so that it runs at the pace of the real one; moves it by 50 to 200 ms.
 
         A running activity does so, and a workflow task that no worker takes or that fails again and again. A workflow
         that is terminated in that state leaves its hold for ever (test server 1.40.0): for the next test every timer

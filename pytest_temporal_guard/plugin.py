@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["temporal_client", "temporal_env", "temporal_guard", "temporal_server", "temporal_state"]
 
 SETTINGS = pytest.StashKey[Settings]()
+HEADER = pytest.StashKey[str]()
 BEING_MADE = pytest.StashKey[bool]()
 CURRENT = pytest.StashKey["pytest.Item | None"]()
 SESSION_STATE = pytest.StashKey["GuardSession"]()
@@ -59,6 +60,9 @@ def pytest_configure(config: pytest.Config) -> None:
         config.pluginmanager.register(Reports(config, found.of("report").value), "temporal_guard_reports")
 
     if found.of("").value:
+        from pytest_temporal_guard.keeper import found_server
+
+        config.stash[HEADER] = f"temporal guard: {found_server(found)}"
         # A suite that never imports the SDK never pays for the guard.
         for module in ("temporalio.worker", "temporalio.testing"):
             when_imported(module, lambda: _sdk_arrived(config))
@@ -163,11 +167,7 @@ def _fail(report: pytest.TestReport, message: str) -> None:
 
 def pytest_report_header(config: pytest.Config) -> str | None:
     """Which server the tests use, only when the guard is active."""
-    if not config.stash[SETTINGS].of("").value:
-        return None
-    from pytest_temporal_guard.keeper import found_server
-
-    return f"temporal guard: {found_server(config.stash[SETTINGS])}"
+    return config.stash.get(HEADER, None)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

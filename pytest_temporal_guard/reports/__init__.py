@@ -7,10 +7,13 @@ Everything beyond the hooks is imported when there is something to tell.
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from pytest_temporal_guard import TemporalGuardWarning
 
 if TYPE_CHECKING:
     from pytest_temporal_guard.runs import Run
@@ -56,7 +59,18 @@ class Reports:
                     each for each in run["breaches"] if each not in former["breaches"]
                 ]
             self.runs[key] = run
-        self.faults.update(dict.fromkeys(getattr(report, FAULTS, ())))
+        for fault in getattr(report, FAULTS, ()):
+            if fault not in self.faults:
+                self.faults[fault] = None
+                self._warn(fault, report.nodeid)
+
+    def _warn(self, fault: str, nodeid: str) -> None:
+        """Put a fault in pytest's summary of warnings, past the filters: under `-W error` it would fail a test."""
+        told = TemporalGuardWarning(f"The guard itself failed, which no test is blamed for: {fault}")
+        message = warnings.WarningMessage(told, TemporalGuardWarning, __file__, 0)
+        self.config.hook.pytest_warning_recorded.call_historic(
+            kwargs={"warning_message": message, "nodeid": nodeid, "when": "runtest", "location": None}
+        )
 
     @pytest.hookimpl(trylast=True)
     def pytest_sessionfinish(self) -> None:
@@ -74,7 +88,7 @@ class Reports:
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """The section of the guard, if there is anything to tell."""
-        if self.runs or self.faults or self.written or self.troubles:
+        if self.runs or self.written or self.troubles:
             from pytest_temporal_guard.reports.terminal import summarise
 
             summarise(terminalreporter, self)

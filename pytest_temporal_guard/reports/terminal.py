@@ -21,15 +21,13 @@ _OUTCOMES = {"continued as new": "continued", "terminated": "ended"}
 
 
 def summarise(terminal: pytest.TerminalReporter, reports: Reports) -> None:
-    """Print the largest runs, their totals, what guards warn of, faults of the recorder, and the files written."""
+    """Print the largest runs, their totals, what guards warn of, and the files written."""
     terminal.write_sep("=", "temporal guard")
     runs = list(reports.runs.values())
     if runs:
         _table(terminal, nearest_first(runs)[:MOST_ROWS], len(runs))
         terminal.write_line(_totals_line(runs))
         _warnings(terminal, runs)
-    for fault in reports.faults:
-        terminal.write_line(f"The guard itself failed, which no test is blamed for: {fault}", yellow=True)
     for trouble in reports.troubles:
         terminal.write_line(trouble, red=True)
     for file in reports.written:

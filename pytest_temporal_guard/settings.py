@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -23,41 +23,44 @@ _UNITS = {
     "": 1, "b": 1, "kb": 1000, "mb": 1000**2, "gb": 1000**3, "kib": 1024, "mib": 1024**2, "gib": 1024**3,
 }  # fmt: skip
 _SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_QUANTITY = re.compile(r"\s*(\d+(?:_\d+)*(?:\.\d+)?)\s*([a-zA-Z]*)\s*")
+_QUANTITY = r"\s*(\d+(?:_\d+)*(?:\.\d+)?)\s*([a-zA-Z]*)\s*"
 
 
-class Setting(NamedTuple):
+class Setting:
     """One option. `parse` turns what was written into a value or raises ValueError; `allowed` says what it takes.
 
     `help` is one sentence. `scope` is "test" for what a marker may set, "session" for what holds for the whole run.
-    `ini` is pytest's type of the ini value.
+    `ini` is pytest's type of the ini value. `option` is its name on the command line, `name` that in an ini file and
+    its destination on the command line.
     """
 
-    key: str
-    parse: Callable[[Any], Any]
-    allowed: str
-    default: Any
-    help: str
-    scope: str = "test"
-    ini: str = "string"
-    flag: bool = False
+    # No NamedTuple or dataclass here and in `guards`: making one takes a tenth of what loading the plugin may take.
+    __slots__ = ("allowed", "default", "flag", "help", "ini", "key", "name", "option", "parse", "scope")
 
-    @property
-    def option(self) -> str:
-        """Its name on the command line."""
-        return "--temporal-guard" + (f"-{self.key.replace('_', '-')}" if self.key else "")
+    def __init__(
+        self,
+        key: str,
+        parse: Callable[[Any], Any],
+        allowed: str,
+        default: Any,
+        help: str,
+        scope: str = "test",
+        ini: str = "string",
+        flag: bool = False,
+    ) -> None:
+        self.key, self.parse, self.allowed, self.default, self.help = key, parse, allowed, default, help
+        self.scope, self.ini, self.flag = scope, ini, flag
+        self.option = "--temporal-guard" + (f"-{key.replace('_', '-')}" if key else "")
+        self.name = "temporal_guard" + (f"_{key}" if key else "")
 
-    @property
-    def name(self) -> str:
-        """Its name in an ini file, and its destination on the command line."""
-        return "temporal_guard" + (f"_{self.key}" if self.key else "")
 
-
-class Value(NamedTuple):
+class Value:
     """The value in force and where it comes from, as a phrase: "the default", "the marker", ..."""
 
-    value: Any
-    origin: str
+    __slots__ = ("origin", "value")
+
+    def __init__(self, value: Any, origin: str) -> None:
+        self.value, self.origin = value, origin
 
 
 def level(written: Any) -> str:
@@ -88,7 +91,7 @@ def size(written: Any) -> int:
     """Bytes: 200000, "200 KB" (1000), "10 MiB" (1024)."""
     if isinstance(written, bool):
         raise ValueError
-    found = _QUANTITY.fullmatch(str(written))
+    found = re.fullmatch(_QUANTITY, str(written))
     if not found or found[2].lower() not in _UNITS:
         raise ValueError
     bytes_ = int(float(found[1]) * _UNITS[found[2].lower()])
@@ -103,7 +106,7 @@ def seconds(written: Any) -> float:
         written = written.total_seconds()
     if isinstance(written, bool):
         raise ValueError
-    found = _QUANTITY.fullmatch(str(written))
+    found = re.fullmatch(_QUANTITY, str(written))
     if not found or found[2].lower() not in _SECONDS:
         raise ValueError
     span = float(found[1]) * _SECONDS[found[2].lower()]

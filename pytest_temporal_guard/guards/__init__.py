@@ -8,11 +8,11 @@ with the plugin, so nothing heavy is imported at their top.
 
 from __future__ import annotations
 
-import pkgutil
+import os
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from pytest_temporal_guard.settings import Limits, Setting, Value
 
@@ -20,39 +20,45 @@ if TYPE_CHECKING:
     from pytest_temporal_guard.runs import Run
 
 
-class Breach(NamedTuple):
+class Breach:
     """What a guard found: what was measured against which limit, the largest contributors, and what to change.
 
     `measured` and `advice` are sentences; `limit` is the setting that was passed, if it is one; `level` overrides the
     guard's own.
     """
 
-    measured: str
-    advice: str
-    contributors: tuple[str, ...] = ()
-    limit: Value | None = None
-    level: str | None = None
+    __slots__ = ("advice", "contributors", "level", "limit", "measured")
+
+    def __init__(
+        self,
+        measured: str,
+        advice: str,
+        contributors: tuple[str, ...] = (),
+        limit: Value | None = None,
+        level: str | None = None,
+    ) -> None:
+        self.measured, self.advice, self.contributors = measured, advice, contributors
+        self.limit, self.level = limit, level
 
 
-class Guard(NamedTuple):
+class Guard:
     """A guard module as the plugin uses it."""
 
-    name: str
-    page: str
-    settings: tuple[Setting, ...]
-    judge: Callable[[Any, Limits], Iterator[Breach]]
-    prepare: Callable[[Any, Limits], Coroutine[Any, Any, None]] | None
+    __slots__ = ("judge", "name", "page", "prepare", "settings")
+
+    def __init__(self, name: str, module: Any) -> None:
+        self.name = name
+        self.page: str = module.__doc__ or ""
+        self.settings: tuple[Setting, ...] = module.SETTINGS
+        self.judge: Callable[[Any, Limits], Iterator[Breach]] = module.judge
+        self.prepare: Callable[[Any, Limits], Coroutine[Any, Any, None]] | None = getattr(module, "prepare", None)
 
 
 @cache
 def all_guards() -> tuple[Guard, ...]:
     """Every guard, by name."""
-    names = sorted(each.name for each in pkgutil.iter_modules(__path__))
-    modules = [import_module(f"{__name__}.{name}") for name in names]
-    return tuple(
-        Guard(name, module.__doc__ or "", module.SETTINGS, module.judge, getattr(module, "prepare", None))
-        for name, module in zip(names, modules, strict=True)
-    )
+    names = sorted(each.partition(".")[0] for each in os.listdir(__path__[0]) if each[0] not in "._")
+    return tuple(Guard(name, import_module(f"{__name__}.{name}")) for name in names if name != "__init__")
 
 
 def largest(items: Iterable[tuple[int, str]], top: int = 3) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Files that Python can parse and libcst cannot: `(x): int = 1`, or a chain of thousands of `+` or `elif`.
+"""Files that Python can parse and libcst cannot: `(x): int = 1`, or a chain of more than a thousand `+` or `elif`.
 
 Their tree is the one of `ast.parse`, numbered as lowered trees are (see tree.py), and its places are Python's own:
 they know no parentheses and no comments, so such files get findings and no fixes.
@@ -17,6 +17,8 @@ from temporal_lint.source import Source
 
 Span = tuple[int, int]
 
+# What Python's own parser takes differs from release to release; all take this much.
+MAX_DEPTH = 2_500
 # shared by many nodes, or without meaning to anyone who asks for a place
 _NO_NODES = (ast.expr_context, ast.boolop, ast.operator, ast.unaryop, ast.cmpop, ast.type_ignore)
 # nodes that no finding points at
@@ -36,14 +38,14 @@ class Parsed:
 
 
 def parse(source: Source) -> Parsed | None:
-    """What Python makes of a text; None where it cannot parse it."""
+    """What Python makes of a text; None where it cannot parse it, or nests it too deeply."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(source.text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
-    return _Numbering(source).run(tree)
+    return _Numbering(source).run(tree) if _depth(tree) <= MAX_DEPTH else None
 
 
 class _Numbering:
@@ -106,3 +108,11 @@ class _Numbering:
 
 def _held(node: ast.AST) -> list[ast.AST]:
     return [each for each in ast.iter_child_nodes(node) if not isinstance(each, _NO_NODES)]
+
+
+def _depth(tree: ast.AST) -> int:
+    level, depth = [tree], 0
+    while level and depth <= MAX_DEPTH:
+        level = [child for node in level for child in ast.iter_child_nodes(node)]
+        depth += 1
+    return depth

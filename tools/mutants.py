@@ -309,7 +309,7 @@ class Bench:
         project = self.loaded.project(replaced)
         troubles: list[str] = []
         found = list(judge(project, replaced[store_name], [self.rules["TMP301"]], troubles))
-        where = {finding.chain[-1] for _, finding in found}
+        where = {finding.chain[-1].label for _, finding in found}
         tally = self.tallies.setdefault((kind, direct), Tally())
         tally.made += len(places)
         for number, function in enumerate(places):

@@ -10,6 +10,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+# A test that runs pytest in this process forgets what that has imported, and numpy cannot be loaded twice.
+import numpy  # noqa: F401
+import pandas  # noqa: F401
 import pytest
 
 _PATIENCE = 20.0  # seconds until the server accepts connections; it needs about 0.02

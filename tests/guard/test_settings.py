@@ -16,8 +16,8 @@ from pytest_temporal_guard.plugin import SETTINGS
 
 {marker}
 def test_probe(request):
-    value, origin = request.config.stash[SETTINGS].of("max_history_events", request.node)
-    print(f"value={{value}} origin={{origin}}")
+    found = request.config.stash[SETTINGS].of("max_history_events", request.node)
+    print(f"value={{found.value}} origin={{found.origin}}")
 """
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+HISTORY_SUFFIX = ".history.json"
+"""Files that end so are recorded histories: exported, saved, and collected as tests."""
+
 
 class TemporalGuardWarning(UserWarning):
     """Something that a guard set to `warn` found, or a fault of the guard itself."""

@@ -255,7 +255,7 @@ class _Attempt(sleeps.Driver):
 
     async def _call(self, fn: Callable[..., Any], args: tuple[Any, ...], executor: concurrent.futures.Executor) -> Any:
         call = functools.partial(self._environment.run, fn, *args)
-        if inspect.iscoroutinefunction(fn) or inspect.iscoroutinefunction(getattr(fn, "__call__", None)):  # noqa: B004
+        if is_async(fn):
             return await call()
         return await self.loop.run_in_executor(executor, contextvars.copy_context().run, call)
 
@@ -293,6 +293,12 @@ class _Attempt(sleeps.Driver):
         self._fault = error
         self.release()
         self._end()
+
+
+def is_async(activity: Callable[..., Any]) -> bool:
+    """Whether an activity, which may be an instance of a class, is a coroutine function to the SDK."""
+    call = getattr(type(activity), "__call__", None)  # noqa: B004
+    return inspect.iscoroutinefunction(activity) or inspect.iscoroutinefunction(call)
 
 
 def _report_unless_killed(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
-import inspect
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -15,12 +14,12 @@ import pytest
 from temporalio.client import Client, WorkflowFailureError
 from temporalio.worker import Interceptor, Worker
 
+from pytest_temporal_guard.alone import ActivityUnderTest, is_async
 from pytest_temporal_guard.environment import DevEnvironment, GuardEnvironment
 from pytest_temporal_guard.keeper import TemporalServer
 from pytest_temporal_guard.runs import Run, RunKey
 
 if TYPE_CHECKING:
-    from pytest_temporal_guard.alone import ActivityUnderTest
     from pytest_temporal_guard.session import GuardSession
 
 
@@ -50,8 +49,6 @@ class Bench:
 
     def activity(self, function: Callable[..., Any]) -> ActivityUnderTest:
         """One activity in virtual time, without a workflow and without a server."""
-        from pytest_temporal_guard.alone import ActivityUnderTest
-
         return ActivityUnderTest(function)
 
     @asynccontextmanager
@@ -71,7 +68,7 @@ class Bench:
         """
         used = client or self.client
         queue = task_queue or f"temporal-guard-{uuid.uuid4()}"
-        if "activity_executor" not in options and any(not _is_async(each) for each in activities):
+        if "activity_executor" not in options and any(not is_async(each) for each in activities):
             # as many threads as the worker has slots: a thread less, and virtual time waits for it
             slots = options.get("max_concurrent_activities") or 100
             executor = concurrent.futures.ThreadPoolExecutor(slots, thread_name_prefix="temporal-guard-activity")
@@ -121,17 +118,9 @@ class GuardedWorker:
             result = await handle.result()
         except WorkflowFailureError as failure:
             error = failure
-        target = self.client.service_client.config.target_host
-        run = await self._bench._collect(
-            RunKey(target, self.client.namespace, handle.id, handle.first_execution_run_id or "")
-        )
+        run = await self._bench._collect(RunKey.of(self.client, handle.id, handle.first_execution_run_id or ""))
         run.result, run.error = result, error
         return run
-
-
-def _is_async(activity: Callable[..., Any]) -> bool:
-    call = getattr(type(activity), "__call__", None)  # noqa: B004 (an instance of a class may be an activity)
-    return inspect.iscoroutinefunction(activity) or inspect.iscoroutinefunction(call)
 
 
 def _name(workflow: Any) -> str:

@@ -20,9 +20,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_temporal_guard import TemporalGuardWarning
+from pytest_temporal_guard import HISTORY_SUFFIX, TemporalGuardWarning
 from pytest_temporal_guard.guards import all_guards, write
 from pytest_temporal_guard.settings import Limits, Settings
+from pytest_temporal_guard.wording import one_line
 
 if TYPE_CHECKING:
     from temporalio.client import WorkflowHistory
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from pytest_temporal_guard.replay import Replayed
     from pytest_temporal_guard.runs import Run
 
-SUFFIX = ".history.json"
 # The guards that need nothing but a history.
 _GUARDS = ("history", "payload")
 _INI = "temporal_guard_workflows"
@@ -153,7 +153,7 @@ def _read(path: Path) -> Run:
             f'{path.name} holds no events; a history has the form {{"events": [...]}}, as '
             "`temporal workflow show --output json` writes it."
         )
-    fallback = path.name.removesuffix(SUFFIX)
+    fallback = path.name.removesuffix(HISTORY_SUFFIX)
     try:
         history = WorkflowHistory.from_json(fallback, {"events": events})
     except (ParseError, ValueError, TypeError, AttributeError) as error:
@@ -166,7 +166,7 @@ def _read(path: Path) -> Run:
 
 
 def _unreadable(name: str, error: Exception) -> str:
-    text = " ".join(str(error).split())
+    text = one_line(str(error))
     if "no field named" in text or "Invalid enum value" in text:
         return _too_new(name, text)
     return f"{name} is not a workflow history: {text}."

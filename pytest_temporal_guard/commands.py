@@ -10,7 +10,9 @@ from typing import Any
 
 from temporalio.bridge.proto.workflow_commands import WorkflowCommand
 
+from pytest_temporal_guard.payloads import encoding_of
 from pytest_temporal_guard.runs import Difference
+from pytest_temporal_guard.wording import clipped, one_line
 
 TERMINAL = (
     "complete_workflow_execution",
@@ -242,12 +244,12 @@ def _shown(value: Any) -> str:
     elif isinstance(value, str):
         text = json.dumps(value, ensure_ascii=False)
     else:
-        text = " ".join(str(value).split())
-    return text if len(text) <= _WIDTH else f"{text[: _WIDTH - 3]}..."
+        text = one_line(str(value))
+    return clipped(text, _WIDTH)
 
 
 def _payload(payload: Any) -> str:
-    encoding = payload.metadata.get("encoding", b"").decode(errors="replace")
+    encoding = encoding_of(payload)
     if encoding == "binary/null":
         return "null"
     if "json" in encoding:

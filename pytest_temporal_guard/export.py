@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -15,12 +14,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from pytest_temporal_guard import HISTORY_SUFFIX
+from pytest_temporal_guard.server import exit_calmly
+from pytest_temporal_guard.wording import one_line
+
 if TYPE_CHECKING:
     from temporalio.client import Client
     from temporalio.service import RPCError
 
 PATIENCE = 15.0  # seconds that a server has to answer the first call
-SUFFIX = ".history.json"
 _LONGEST_NAME = 120  # of the 255 bytes that file systems take, with room for the suffix and a run id
 
 _REASONS = (
@@ -110,8 +112,6 @@ def export(
     except Trouble as trouble:
         click.echo(f"Error: {trouble}", err=True)
         failed = 2
-    # The SDK's threads can abort an interpreter that ends right after the last call.
-    time.sleep(0.05)
     sys.exit(failed)
 
 
@@ -173,7 +173,7 @@ def file_name(workflow_id: str) -> str:
     safe = re.sub(r"[^A-Za-z0-9._-]", "_", workflow_id)[:_LONGEST_NAME].lstrip(".-")
     if safe != workflow_id:
         safe += "-" + sha256(workflow_id.encode("utf-8", "surrogatepass")).hexdigest()[:8]
-    return safe + SUFFIX
+    return safe + HISTORY_SUFFIX
 
 
 async def _found(client: Client, query: str, limit: int) -> AsyncIterator[Wanted]:
@@ -198,7 +198,7 @@ def _connection(profile: str | None, **given: Any) -> dict[str, Any]:
         try:
             options.update(ClientConfig.load_client_connect_config(profile=profile))
         except (RuntimeError, ValueError, OSError) as error:
-            raise Trouble(f"Temporal's configuration cannot be read: {_one_line(error)}") from None
+            raise Trouble(f"Temporal's configuration cannot be read: {_with_stop(error)}") from None
     for key, name in (("address", "target_host"), ("namespace", "namespace"), ("api_key", "api_key")):
         if given[key] is not None:
             options[name] = given[key]
@@ -234,6 +234,7 @@ async def _connect(options: dict[str, Any]) -> Client:
     from temporalio.service import RPCError
 
     target = options["target_host"]
+    exit_calmly()
     try:
         return await asyncio.wait_for(Client.connect(**options), PATIENCE)
     except (asyncio.TimeoutError, TimeoutError):
@@ -241,14 +242,14 @@ async def _connect(options: dict[str, Any]) -> Client:
     except RPCError as error:
         raise Trouble(f"No connection to {target}: {_sentence(error, options.get('namespace', 'default'))}") from None
     except (RuntimeError, ValueError, OSError) as error:
-        reason = next((said for part, said in _REASONS if part in str(error)), _one_line(error))
+        reason = next((said for part, said in _REASONS if part in str(error)), _with_stop(error))
         raise Trouble(f"No connection to {target}: {reason}") from None
 
 
 def _sentence(error: RPCError, namespace: str) -> str:
     from temporalio.service import RPCStatusCode
 
-    said = _one_line(error.message)
+    said = _with_stop(error.message)
     if error.status == RPCStatusCode.NOT_FOUND:
         if "namespace" in error.message.lower():
             return f"there is no namespace {namespace}."
@@ -262,8 +263,8 @@ def _sentence(error: RPCError, namespace: str) -> str:
     return said
 
 
-def _one_line(error: object) -> str:
-    text = " ".join(str(error).split())[:300]
+def _with_stop(error: object) -> str:
+    text = one_line(str(error))[:300]
     return text if text.endswith(".") else text + "."
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal, cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 
-from pytest_temporal_guard.server import Location, Server, ServerError, exit_calmly, locate
+from pytest_temporal_guard.server import Kind, Location, Server, ServerError, exit_calmly, locate
 from pytest_temporal_guard.settings import Settings
 from pytest_temporal_guard.sidecar import Sidecar
 
 if TYPE_CHECKING:
     from pytest_temporal_guard.environment import DevEnvironment, GuardEnvironment
-
-Kind = Literal["time-skipping", "dev"]
 
 
 def found_server(settings: Settings) -> str:

@@ -1,4 +1,4 @@
-"""Where a protobuf message holds payloads, and how large they are."""
+"""Where a protobuf message holds payloads, and how they are encoded."""
 
 from __future__ import annotations
 
@@ -29,6 +29,11 @@ def walk(message: Any, path: str = "") -> Iterator[tuple[str, Any]]:
                 yield from walk(value, f"{outer}[{index}]")
         elif message.HasField(name):
             yield from walk(getattr(message, name), inner)
+
+
+def encoding_of(payload: Any) -> str:
+    """How its data is encoded, as its converter says: "json/plain"; "" when it does not say."""
+    return str(payload.metadata.get("encoding", b"").decode("ascii", "replace"))
 
 
 @cache

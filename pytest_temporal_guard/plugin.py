@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_temporal_guard import TemporalGuardWarning
+from pytest_temporal_guard import HISTORY_SUFFIX, TemporalGuardWarning
 from pytest_temporal_guard.arrival import when_imported
 from pytest_temporal_guard.fixtures import (
     temporal_client,
@@ -105,7 +105,7 @@ def pytest_itemcollected(item: pytest.Item) -> None:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Recorded histories are tests, with the guard and without."""
-    if not file_path.name.endswith(".history.json"):
+    if not file_path.name.endswith(HISTORY_SUFFIX):
         return None
     from pytest_temporal_guard.collect import HistoryFile
 

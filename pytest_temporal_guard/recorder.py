@@ -39,7 +39,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from pytest_temporal_guard import failures, stacks
 from pytest_temporal_guard.loops import LoopWatch
-from pytest_temporal_guard.runs import Attempt, Beat, Observed, RunKey, TaskFailure
+from pytest_temporal_guard.runs import Attempt, Beat, Observed, RunKey, TaskFailure, target_of
 
 if TYPE_CHECKING:
     from temporalio.bridge.proto.workflow_commands import WorkflowCommand
@@ -50,8 +50,10 @@ EXTERN = "__temporal_guard"
 class Recorder:
     """What is seen, by run. `test` is the test that new runs belong to; None means that none is recorded.
 
-    `on_start(observed)` is called once for each run, in whatever thread sees it first. `on_failure(observed)` after
-    each failed workflow task.
+    `on_failure(observed)` is called after each failed workflow task, `on_client(target, client)` after each start of a
+    workflow by a client, `before_shutdown(target)` before a server of the SDK's environments goes down.
+    `interceptors` and `around_spy` make what each worker gets besides the recorder's own interceptor: those that stand
+    before it, and pairs that stand around it.
     """
 
     def __init__(self) -> None:
@@ -163,7 +165,7 @@ class Spy(Interceptor):
         client = self.worker.client
         parent = (info.parent.workflow_id, info.parent.run_id) if info.parent else None
         return self.recorder.observe(
-            RunKey(client.service_client.config.target_host, info.namespace, info.workflow_id, info.run_id),
+            RunKey(target_of(client), info.namespace, info.workflow_id, info.run_id),
             info.workflow_type,
             self.worker,
             parent,
@@ -316,7 +318,6 @@ def _hook_runner(runner: type[Any]) -> None:
             with recorder.guarded("a workflow instance"):
                 observed = observe(det.info)
                 if observed is not None:
-                    observed.sandboxed = isinstance(self, SandboxedWorkflowRunner)
                     _watch(instance, observed, recorder)
         return instance
 
@@ -488,9 +489,8 @@ def _hook_clients() -> None:
                 client = self._client
                 run_id = handle.result_run_id or handle.first_execution_run_id
                 if run_id:
-                    target = client.service_client.config.target_host
-                    recorder.observe(RunKey(target, client.namespace, handle.id, run_id), input.workflow)
-                    recorder.on_client(target, client)
+                    recorder.observe(RunKey.of(client, handle.id, run_id), input.workflow)
+                    recorder.on_client(target_of(client), client)
         return handle
 
     implementation.start_workflow = start_workflow

@@ -21,7 +21,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from pytest_temporal_guard.payloads import walk
+from pytest_temporal_guard.payloads import encoding_of, walk
+from pytest_temporal_guard.runs import attributes_of
 
 if TYPE_CHECKING:
     from temporalio.api.common.v1 import Payload
@@ -63,7 +64,7 @@ def _is_core_s(event: HistoryEvent, path: str) -> bool:
 
 def _redact_payload(payload: Payload) -> bool:
     """Replace the data, keep the size; False if nothing of it can be decoded any more."""
-    size, encoding = len(payload.data), payload.metadata.get("encoding", b"").decode("ascii", "replace")
+    size, encoding = len(payload.data), encoding_of(payload)
     decodable = True
     if encoding == "json/plain":
         payload.data = _padded(_json(payload.data), size)
@@ -148,7 +149,7 @@ def _failures(message: Any) -> Iterator[Any]:
 
 
 def _redact_reasons(event: HistoryEvent) -> None:
-    body = getattr(event, event.WhichOneof("attributes") or "", None)
+    body = attributes_of(event)
     if body is None:
         return
     for field, value in body.ListFields():

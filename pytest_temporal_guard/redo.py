@@ -29,7 +29,8 @@ from temporalio.worker import (
 )
 
 from pytest_temporal_guard.runs import Attempt, Observed, Repeat
-from pytest_temporal_guard.state import changes, freeze, probe_of, shorten
+from pytest_temporal_guard.state import changes, freeze, probe_of
+from pytest_temporal_guard.wording import shorten
 
 if TYPE_CHECKING:
     from temporalio.client import WorkflowHistory
@@ -272,7 +273,6 @@ class _LoseResult(ActivityInboundInterceptor):
             observed.not_idempotent.append(Repeat(info.activity_type, info.activity_id, "left", (reason,)))
             return result
         injector.first[key] = _First(result, _encoded(result))
-        observed.repeated += 1
         raise _failure("The temporal guard threw away the result of this activity, to run it again.", REDO)
 
     async def _second(

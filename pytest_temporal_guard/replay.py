@@ -25,6 +25,7 @@ from pytest_temporal_guard.commands import ADVICE, ends_nondeterministic, first_
 from pytest_temporal_guard.preserve import preserved
 from pytest_temporal_guard.recorder import counts
 from pytest_temporal_guard.runs import Difference, Run
+from pytest_temporal_guard.wording import clipped, one_line
 
 if TYPE_CHECKING:
     from temporalio.client import WorkflowHistory
@@ -273,7 +274,7 @@ class _Listening(WorkflowRunner):
             if completion.HasField("failed"):
                 failure = completion.failed.failure
                 kind = failure.application_failure_info.type or "Error"
-                self.replayed.task_failure = _shortened(f"{kind}: {failure.message}")
+                self.replayed.task_failure = clipped(one_line(f"{kind}: {failure.message}"), _WIDTH)
             elif not any(job.HasField("remove_from_cache") for job in act.jobs):
                 self.replayed.commands += [
                     each.SerializeToString(deterministic=True)
@@ -334,12 +335,7 @@ def core_message(error: BaseException) -> str:
     """The message of core inside of its own wrapping, shortened to 300 characters."""
     text = str(error)
     found = _MESSAGE.search(text)
-    return _shortened(found[1].replace('\\"', '"') if found else text)
-
-
-def _shortened(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _WIDTH else f"{line[: _WIDTH - 3]}..."
+    return clipped(one_line(found[1].replace('\\"', '"') if found else text), _WIDTH)
 
 
 def _chain(error: BaseException | None) -> str:

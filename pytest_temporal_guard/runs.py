@@ -22,7 +22,7 @@ from pytest_temporal_guard.payloads import walk
 
 if TYPE_CHECKING:
     from temporalio.api.history.v1 import HistoryEvent
-    from temporalio.client import WorkflowHistory
+    from temporalio.client import Client, WorkflowHistory
     from temporalio.worker import Worker
 
     from pytest_temporal_guard.guards import Breach
@@ -59,6 +59,16 @@ class RunKey(NamedTuple):
     namespace: str
     workflow_id: str
     run_id: str
+
+    @classmethod
+    def of(cls, client: Client, workflow_id: str, run_id: str) -> RunKey:
+        """That of a run which a client knows."""
+        return cls(target_of(client), client.namespace, workflow_id, run_id)
+
+
+def target_of(client: Client) -> str:
+    """HOST:PORT of the server that a client is connected to."""
+    return client.service_client.config.target_host
 
 
 @dataclass(frozen=True)
@@ -165,7 +175,6 @@ class Observed:
     `task_failures` are those in a row, `progress` the lengths of the history at which activations went well since.
     `activating` and `deadlocked` are the times (`time.monotonic`) at which the activation that runs began, and at which
     the SDK last gave one up.
-    `repeated` counts the activities that the guard `idempotency` ran twice.
     """
 
     key: RunKey
@@ -180,14 +189,12 @@ class Observed:
     swallowed: list[str] = field(default_factory=list)
     unfinished_handlers: list[str] = field(default_factory=list)
     not_idempotent: list[Repeat] = field(default_factory=list)
-    repeated: int = 0
     replay: list[Difference] = field(default_factory=list)
     stuck: str | None = None
     stuck_told: bool = False
     progress: set[int] = field(default_factory=set)
     activating: float | None = None
     deadlocked: float | None = None
-    sandboxed: bool = True
 
     @property
     def failing(self) -> bool:
@@ -337,7 +344,7 @@ class Run:
     @cached_property
     def virtual_duration(self) -> timedelta:
         """From the first event to the last, on the server's clock."""
-        return _time(self.events[-1]) - _time(self.events[0]) if self.events else timedelta(0)
+        return event_time(self.events[-1]) - event_time(self.events[0]) if self.events else timedelta(0)
 
     @cached_property
     def payloads(self) -> list[Payload]:
@@ -361,7 +368,7 @@ class Run:
                 started = event.activity_task_started_event_attributes
                 activity = found.get(started.scheduled_event_id)
                 if activity is not None:
-                    activity.started, activity.attempt_count = _time(event), started.attempt
+                    activity.started, activity.attempt_count = event_time(event), started.attempt
             elif kind in _ACTIVITY_ENDS:
                 _close(found, event)
         by_id: dict[str, list[Attempt]] = {}
@@ -452,8 +459,14 @@ def type_name(event: HistoryEvent) -> str:
         return f"event type {event.event_type}"
 
 
-def _time(event: HistoryEvent) -> datetime:
+def event_time(event: HistoryEvent) -> datetime:
+    """When it was written, on the server's clock."""
     return event.event_time.ToDatetime().replace(tzinfo=timezone.utc)
+
+
+def attributes_of(event: HistoryEvent) -> Any:
+    """What an event has beside its type, its id and its time."""
+    return getattr(event, event.WhichOneof("attributes") or "", None)
 
 
 def _scheduled(event: HistoryEvent) -> ActivityRun:
@@ -462,7 +475,7 @@ def _scheduled(event: HistoryEvent) -> ActivityRun:
         id=body.activity_id,
         type=body.activity_type.name,
         scheduled_event_id=event.event_id,
-        scheduled=_time(event),
+        scheduled=event_time(event),
         start_to_close_timeout=body.start_to_close_timeout.ToTimedelta() or None,
         heartbeat_timeout=body.heartbeat_timeout.ToTimedelta() or None,
         maximum_attempts=body.retry_policy.maximum_attempts,
@@ -470,11 +483,11 @@ def _scheduled(event: HistoryEvent) -> ActivityRun:
 
 
 def _close(found: dict[int, ActivityRun], event: HistoryEvent) -> None:
-    attributes = getattr(event, event.WhichOneof("attributes") or "")
+    attributes = attributes_of(event)
     activity = found.get(attributes.scheduled_event_id)
     if activity is None:
         return
-    activity.closed, activity.outcome = _time(event), _ACTIVITY_ENDS[event.event_type]
+    activity.closed, activity.outcome = event_time(event), _ACTIVITY_ENDS[event.event_type]
     if event.event_type in (EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED, EventType.EVENT_TYPE_ACTIVITY_TASK_TIMED_OUT):
         failure = attributes.failure
         activity.failure = failure.message

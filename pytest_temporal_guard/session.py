@@ -13,7 +13,7 @@ from pytest_temporal_guard.guards import Breach, all_guards, write
 from pytest_temporal_guard.keeper import TemporalServer
 from pytest_temporal_guard.recorder import Recorder
 from pytest_temporal_guard.redo import Asked, Injector
-from pytest_temporal_guard.runs import CLOSED, Beat, Observed, Run, RunKey
+from pytest_temporal_guard.runs import CLOSED, Beat, Observed, Run, RunKey, target_of
 from pytest_temporal_guard.settings import Limits, Settings
 from pytest_temporal_guard.sidecar import Sidecar
 from pytest_temporal_guard.watchdog import Watchdog
@@ -158,7 +158,7 @@ class GuardSession:
 
     def _virtual_time_of_suite(self, client: Client) -> list[Interceptor]:
         """Virtual time for a worker of an unmodified test, where the test's server has a clock that can be moved."""
-        if client.service_client.config.target_host not in self._time_skipping_targets:
+        if target_of(client) not in self._time_skipping_targets:
             return []
         from temporalio.testing import WorkflowEnvironment
 

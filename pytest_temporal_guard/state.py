@@ -19,6 +19,8 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Se
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
+from pytest_temporal_guard.wording import shorten
+
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
     from sqlalchemy.ext.asyncio import AsyncEngine
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 MAX_ROWS = 10_000
 """Rows of a table that are kept one by one, about 400 bytes each. Of a longer table only a digest of all is kept."""
 _BATCH = 1_000
-_SHOWN = 160
 
 
 class Part(NamedTuple):
@@ -281,14 +282,6 @@ def changes(before: Any, after: Any) -> list[str]:
     if isinstance(before, Snapshot) and isinstance(after, Snapshot):
         return list(before.changes(after))
     return list(_differences("state", before, after))
-
-
-def shorten(text: str, limit: int = _SHOWN) -> str:
-    """The text on one line, with its middle left out where it is long."""
-    line = " ".join(text.split())
-    if len(line) <= limit:
-        return line
-    return f"{line[: limit * 2 // 3]} ... {line[-limit // 4 :]}"
 
 
 def _part(kind: str, found: Iterable[tuple[bytes, str]], max_items: int) -> Part:

@@ -30,7 +30,7 @@ from temporalio.client import (
 )
 
 from pytest_temporal_guard import StuckWorkflowError, failures, stacks
-from pytest_temporal_guard.runs import Observed, TaskFailure
+from pytest_temporal_guard.runs import Observed, TaskFailure, target_of
 
 if TYPE_CHECKING:
     from temporalio.api.history.v1 import HistoryEvent
@@ -81,7 +81,7 @@ class Wait:
     @property
     def target(self) -> str:
         """The address of the server."""
-        return self.client.service_client.config.target_host
+        return target_of(self.client)
 
     def end(self, message: str) -> None:
         """Called in the loop of the wait: let it raise."""

@@ -67,7 +67,7 @@ def judge(run: Run, limits: Limits) -> Iterator[Breach]:
 
 def _most_at_once(run: Run) -> Counter[str]:
     """The activities by type at the moment when the most of them pend."""
-    from pytest_temporal_guard.runs import ACTIVITY_ENDS
+    from pytest_temporal_guard.runs import ACTIVITY_ENDS, attributes_of
 
     types = {each.scheduled_event_id: each.type for each in run.activities}
     now: Counter[str] = Counter()
@@ -78,8 +78,7 @@ def _most_at_once(run: Run) -> Counter[str]:
             if now.total() > most.total():
                 most = now.copy()
         elif event.event_type in ACTIVITY_ENDS:
-            attributes = getattr(event, event.WhichOneof("attributes") or "")
-            now[types.get(attributes.scheduled_event_id, "?")] -= 1
+            now[types.get(attributes_of(event).scheduled_event_id, "?")] -= 1
     return +most
 
 

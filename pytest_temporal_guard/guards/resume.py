@@ -40,6 +40,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_temporal_guard.guards import Breach
 from pytest_temporal_guard.settings import LEVEL, NAMES, Limits, Setting, level, names
+from pytest_temporal_guard.wording import shorten
 
 if TYPE_CHECKING:
     from pytest_temporal_guard.runs import ActivityRun, Attempt, Run
@@ -72,8 +73,6 @@ def judge(run: Run, limits: Limits) -> Iterator[Breach]:
 
 
 def _of_activity(activity: ActivityRun) -> Iterator[Breach]:
-    from pytest_temporal_guard.state import shorten
-
     attempts = activity.attempts
     lost = next((each for each in attempts if each.lost), None)
     if lost is None:
@@ -142,14 +141,9 @@ def _distinct(attempt: Attempt) -> list[Any]:
 
 
 def _repeated(details: list[Any]) -> tuple[str, ...]:
-    from pytest_temporal_guard.state import shorten
-
     shown = ", ".join(_shown(each) for each in details[:5])
-    return (
-        (f"done twice: {shorten(shown)}" + (f" and {len(details) - 5} more" if len(details) > 5 else ""),)
-        if (details)
-        else ()
-    )
+    more = f" and {len(details) - 5} more" if len(details) > 5 else ""
+    return (f"done twice: {shorten(shown)}{more}",) if details else ()
 
 
 def _shown(details: Any) -> str:

@@ -10,13 +10,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any, overload
 
 import pytest
 from temporalio.api.enums.v1 import EventType
 
-from pytest_temporal_guard.runs import ActivityRun, Attempt, Run, type_name
+from pytest_temporal_guard.runs import ActivityRun, Attempt, Run, attributes_of, event_time, type_name
 from pytest_temporal_guard.settings import Limits, Settings
 
 Data = dict[str, Any]
@@ -139,7 +139,7 @@ class _Clock:
 
     def __init__(self, run: Run) -> None:
         starts = [each.server_start or each.start for each in run.observed.attempts]
-        self.zero = _time(run.events[0]) if run.events else min(starts, default=None)
+        self.zero = event_time(run.events[0]) if run.events else min(starts, default=None)
 
     def at(self, time: datetime | None) -> float | None:
         return None if time is None or self.zero is None else round((time - self.zero).total_seconds(), 6)
@@ -158,7 +158,7 @@ def _detail(run: Run, clock: _Clock, local: dict[str, list[Attempt]]) -> Data:
     whole = len(run.events) <= MOST_EVENTS
     return {
         "events": [
-            {"id": each.event_id, "type": type_name(each), "at": clock.at(_time(each)), "bytes": each.ByteSize()}
+            {"id": each.event_id, "type": type_name(each), "at": clock.at(event_time(each)), "bytes": each.ByteSize()}
             for each in (run.events if whole else ())
         ],
         "bins": [] if whole else _bins(run, clock),
@@ -195,8 +195,8 @@ def _bins(run: Run, clock: _Clock) -> list[Data]:
         part = run.events[first : first + size]
         bins.append(
             {
-                "at": clock.at(_time(part[0])),
-                "until": clock.at(_time(part[-1])),
+                "at": clock.at(event_time(part[0])),
+                "until": clock.at(event_time(part[-1])),
                 "first": part[0].event_id,
                 "events": len(part),
                 "bytes": sum(each.ByteSize() for each in part),
@@ -321,14 +321,14 @@ def _timers(run: Run, clock: _Clock) -> list[Data]:
         if event.event_type == EventType.EVENT_TYPE_TIMER_STARTED:
             body = event.timer_started_event_attributes
             seconds = _seconds(body.start_to_fire_timeout.ToTimedelta())
-            row = {"id": body.timer_id, "seconds": seconds, "at": clock.at(_time(event)), "end_at": None}
+            row = {"id": body.timer_id, "seconds": seconds, "at": clock.at(event_time(event)), "end_at": None}
             found[event.event_id] = {**row, "outcome": "running"}
         elif event.event_type in (EventType.EVENT_TYPE_TIMER_FIRED, EventType.EVENT_TYPE_TIMER_CANCELED):
             fired = event.event_type == EventType.EVENT_TYPE_TIMER_FIRED
             ended = event.timer_fired_event_attributes if fired else event.timer_canceled_event_attributes
             if ended.started_event_id in found:
                 outcome = "fired" if fired else "cancelled"
-                found[ended.started_event_id].update(end_at=clock.at(_time(event)), outcome=outcome)
+                found[ended.started_event_id].update(end_at=clock.at(event_time(event)), outcome=outcome)
     return list(found.values())
 
 
@@ -339,22 +339,17 @@ def _children(run: Run, clock: _Clock) -> list[Data]:
         if kind == EventType.EVENT_TYPE_START_CHILD_WORKFLOW_EXECUTION_INITIATED:
             body = event.start_child_workflow_execution_initiated_event_attributes
             row = {"workflow": body.workflow_type.name, "workflow_id": body.workflow_id, "run_id": None}
-            found[event.event_id] = {**row, "at": clock.at(_time(event)), "end_at": None, "outcome": "running"}
+            found[event.event_id] = {**row, "at": clock.at(event_time(event)), "end_at": None, "outcome": "running"}
         elif kind == EventType.EVENT_TYPE_CHILD_WORKFLOW_EXECUTION_STARTED or kind in _CHILD_ENDS:
-            attributes = getattr(event, event.WhichOneof("attributes") or "")
+            attributes = attributes_of(event)
             child = found.get(attributes.initiated_event_id)
             if child is None:
                 continue
             if kind in _CHILD_ENDS:
-                child.update(end_at=clock.at(_time(event)), outcome=_CHILD_ENDS[kind])
+                child.update(end_at=clock.at(event_time(event)), outcome=_CHILD_ENDS[kind])
             else:
                 child["run_id"] = attributes.workflow_execution.run_id
     return list(found.values())
-
-
-def _time(event: Any) -> datetime:
-    moment: datetime = event.event_time.ToDatetime()
-    return moment.replace(tzinfo=timezone.utc)
 
 
 @overload

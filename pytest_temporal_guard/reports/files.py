@@ -93,6 +93,11 @@ def span_text(seconds: float) -> str:
     return f"{whole} {larger[-1][1]}" + (f" {rest // below} {name}" if rest // below else "")
 
 
+def counted(number: int, one: str, many: str | None = None) -> str:
+    """A number with its noun: 1 run, 2 runs, 3 breaches."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
 def _sum(numbers: Iterable[int]) -> int:
     return sum(numbers)
 

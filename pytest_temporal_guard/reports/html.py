@@ -14,7 +14,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from pytest_temporal_guard.reports.files import bytes_text, nearest_first, span_text
+from pytest_temporal_guard.reports.files import bytes_text, counted, nearest_first, span_text
 
 Data = dict[str, Any]
 
@@ -81,7 +81,7 @@ def _inert(text: str) -> str:
 
 def _title(report: Data) -> str:
     totals = report["totals"]
-    return f"Temporal guard: {_counted(totals['runs'], 'run')}, {_counted(totals['breaches'], 'breach', 'breaches')}"
+    return f"Temporal guard: {counted(totals['runs'], 'run')}, {counted(totals['breaches'], 'breach', 'breaches')}"
 
 
 def _header(report: Data) -> str:
@@ -126,7 +126,7 @@ def _controls(runs: list[Data]) -> str:
         '<input id="filter" type="search" placeholder="workflow, id, test, breach" autocomplete="off"></label>'
         f'<label><span>Outcome</span><select id="outcome"><option value="">any</option>{outcomes}</select></label>'
         '<label class="check"><input id="breached" type="checkbox"> <span>only with breaches</span></label>'
-        f'<output id="count" aria-live="polite">{_counted(len(runs), "run")}</output>'
+        f'<output id="count" aria-live="polite">{counted(len(runs), "run")}</output>'
         "</form>"
     )
 
@@ -188,7 +188,3 @@ def _measured(shown: str, limit: Data) -> str:
 
 def _number(shown: str, value: float) -> str:
     return f'<td class="number" data-value="{value}">{shown}</td>'
-
-
-def _counted(number: int, one: str, many: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

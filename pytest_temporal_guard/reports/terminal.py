@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_temporal_guard.reports.files import bytes_text, nearest_first, span_text, totals
+from pytest_temporal_guard.reports.files import bytes_text, counted, nearest_first, span_text, totals
 
 if TYPE_CHECKING:
     from pytest_temporal_guard.reports import Reports
@@ -84,12 +84,12 @@ def _clipped(text: str, width: int) -> str:
 
 def _totals_line(runs: list[dict[str, Any]]) -> str:
     sums = totals(runs)
-    whose = f"{_counted(sums['runs'], 'run')} in {_counted(sums['tests'], 'test')}"
+    whose = f"{counted(sums['runs'], 'run')} in {counted(sums['tests'], 'test')}"
     parts = [
-        _counted(sums["breaches"], "breach", "breaches"),
-        _counted(sums["events"], "event"),
+        counted(sums["breaches"], "breach", "breaches"),
+        counted(sums["events"], "event"),
         bytes_text(sums["bytes"]),
-        _counted(sums["activities"], "activity", "activities"),
+        counted(sums["activities"], "activity", "activities"),
         f"{span_text(sums['virtual_seconds'])} virtual",
     ]
     return f"{whose}: {', '.join(parts)}"
@@ -106,7 +106,3 @@ def _warnings(terminal: pytest.TerminalReporter, runs: list[dict[str, Any]]) -> 
         terminal.write_line(line, yellow=True)
     if len(told) > MOST_WARNINGS:
         terminal.write_line(f"... and {len(told) - MOST_WARNINGS} more warnings", yellow=True)
-
-
-def _counted(number: int, one: str, many: str | None = None) -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"

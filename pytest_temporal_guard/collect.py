@@ -22,6 +22,7 @@ import pytest
 
 from pytest_temporal_guard import HISTORY_SUFFIX, TemporalGuardWarning
 from pytest_temporal_guard.guards import all_guards, write
+from pytest_temporal_guard.process import SETTINGS, session_of
 from pytest_temporal_guard.settings import Limits, Settings
 from pytest_temporal_guard.wording import one_line
 
@@ -56,9 +57,6 @@ class HistoryItem(pytest.Item):
         """Replay and judge."""
         if find_spec("temporalio") is None:
             pytest.skip("temporalio is not installed")
-        # `plugin` imports this module when it first meets a history
-        from pytest_temporal_guard.plugin import SETTINGS
-
         settings = self.config.stash[SETTINGS]
         limits = Limits(settings, self)
         told: dict[str, list[str]] = {"warn": [], "fail": []}
@@ -88,8 +86,6 @@ class HistoryItem(pytest.Item):
         return self.path, 0, f"{self.path.name}::{self.name}"
 
     def _replay(self, run: Run, settings: Settings) -> str | None:
-        from pytest_temporal_guard.plugin import session_of
-
         assert run.history is not None
         workflow = _find(run.workflow_type, settings.of("workflows").value, self.config.rootpath)
         converter = _converter(settings.of("data_converter").value)

@@ -92,6 +92,29 @@ def ends_nondeterministic(command: bytes) -> bool:
     return failure.application_failure_info.type in ("NondeterminismError", "RestrictedWorkflowAccessError")
 
 
+def counts(command: WorkflowCommand) -> bool:
+    """Whether a replay gives the command again: answers to queries and refused updates are in no history."""
+    kind = command.WhichOneof("variant")
+    if kind == "update_response":
+        return not command.update_response.HasField("rejected")
+    return kind != "respond_to_query"
+
+
+def tells_nondeterminism(command: WorkflowCommand) -> bool:
+    """Whether a workflow fails with the very error, so that nothing is hidden."""
+    if command.WhichOneof("variant") != "fail_workflow_execution":
+        return False
+    failure = command.fail_workflow_execution.failure
+    while True:
+        if failure.application_failure_info.type in ("RestrictedWorkflowAccessError", "NondeterminismError"):
+            return True
+        if "from inside a workflow" in failure.message:
+            return True  # an error made of the message of the sandbox's
+        if not failure.HasField("cause"):
+            return False
+        failure = failure.cause
+
+
 def first_difference(
     first: Sequence[bytes],
     again: Sequence[bytes],

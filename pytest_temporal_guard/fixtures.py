@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_temporal_guard.process import session_of
+
 if TYPE_CHECKING:
     from temporalio.client import Client
 
@@ -25,8 +27,6 @@ def temporal_server(pytestconfig: pytest.Config) -> Iterator[TemporalServer]:
     The time-skipping test server by default, the dev server with `--temporal-guard-server-kind dev`. It is started when
     first used, replaced when it has died, and gone when pytest ends.
     """
-    from pytest_temporal_guard.plugin import session_of
-
     server = session_of(pytestconfig).server
     yield server
     server.stop()
@@ -68,7 +68,6 @@ def temporal_guard(request: pytest.FixtureRequest, temporal_server: TemporalServ
     `await temporal_guard.activity(charge).run("order-1", heartbeat_timeout=30)` runs one activity without a workflow.
     """
     from pytest_temporal_guard.bench import Bench
-    from pytest_temporal_guard.plugin import session_of
 
     bench = Bench(session_of(request.config), temporal_server, request.node)
     yield bench

@@ -11,6 +11,8 @@ import asyncio
 import sys
 import threading
 import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from types import FrameType
 from typing import Any
@@ -54,11 +56,12 @@ class _Loop:
 
 
 class LoopWatch:
-    """Watches the loops of async activities. `threshold` is in seconds."""
+    """Watches the loops of async activities. `threshold` is in seconds; `guarded` keeps the faults of its thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, guarded: Callable[[str], AbstractContextManager[None]]) -> None:
         self.enabled = True
         self.threshold = 0.1
+        self._guarded = guarded
         self._loops: dict[asyncio.AbstractEventLoop, _Loop] = {}
         self._lock = threading.Lock()
         self._active = threading.Event()
@@ -109,7 +112,7 @@ class LoopWatch:
             # The time by which this thread woke too late is time that the loop's thread may not have had either.
             # A thread that computes gives way at each switch interval only; that is no pause.
             late = max(0.0, now - began - _TICK - 2 * sys.getswitchinterval())
-            with self._lock:
+            with self._guarded("watching event loops"), self._lock:
                 for state in list(self._loops.values()):
                     self._tick(state, now, late)
 

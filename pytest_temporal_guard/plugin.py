@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -18,21 +17,18 @@ from pytest_temporal_guard.fixtures import (
     temporal_state,
 )
 from pytest_temporal_guard.guards import all_guards
+from pytest_temporal_guard.process import CURRENT, SESSION_STATE, SETTINGS, is_guarded, is_on, sdk_arrived, session_of
 from pytest_temporal_guard.reports import Reports, attach
 from pytest_temporal_guard.settings import MARKER, SESSION, Setting, Settings, register
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from pytest_temporal_guard.session import GuardSession
+    from pytest_temporal_guard.runs import Run
 
 __all__ = ["temporal_client", "temporal_env", "temporal_guard", "temporal_server", "temporal_state"]
 
-SETTINGS = pytest.StashKey[Settings]()
 HEADER = pytest.StashKey[str]()
-BEING_MADE = pytest.StashKey[bool]()
-CURRENT = pytest.StashKey["pytest.Item | None"]()
-SESSION_STATE = pytest.StashKey["GuardSession"]()
 
 
 def settings() -> Iterator[Setting]:
@@ -59,42 +55,13 @@ def pytest_configure(config: pytest.Config) -> None:
     if not hasattr(config, "workerinput"):  # a worker of xdist hands its runs to the controller
         config.pluginmanager.register(Reports(config, found.of("report").value), "temporal_guard_reports")
 
-    if found.of("").value:
+    if is_on(config):
         from pytest_temporal_guard.keeper import found_server
 
         config.stash[HEADER] = f"temporal guard: {found_server(found)}"
         # A suite that never imports the SDK never pays for the guard.
         for module in ("temporalio.worker", "temporalio.testing"):
-            when_imported(module, lambda: _sdk_arrived(config))
-
-
-def is_guarded(item: pytest.Item) -> bool:
-    """Whether the runs of a test are recorded and judged."""
-    asked = "temporal_guard" in getattr(item, "fixturenames", ())
-    return asked or bool(item.config.stash[SETTINGS].of("").value)
-
-
-def _sdk_arrived(config: pytest.Config) -> None:
-    """A part of the SDK has been imported: put the hooks in place that need it, and do no more than once."""
-    if BEING_MADE not in config.stash:  # else the guard's own import brought it, and `session_of` calls this again
-        session = session_of(config)
-        session.install()
-        if getattr(sys.modules.get("temporalio.testing"), "WorkflowEnvironment", None) is not None:
-            session.use_local_servers()
-
-
-def session_of(config: pytest.Config) -> GuardSession:
-    """The guard of this process, made when it is first needed."""
-    if SESSION_STATE not in config.stash:
-        config.stash[BEING_MADE] = True
-        from pytest_temporal_guard.session import GuardSession
-
-        config.stash[SESSION_STATE] = GuardSession(config, config.stash[SETTINGS])
-        config.stash[SESSION_STATE].begin(config.stash.get(CURRENT, None))
-        del config.stash[BEING_MADE]
-        if config.stash[SETTINGS].of("").value:
-            _sdk_arrived(config)
-    return config.stash[SESSION_STATE]
+            when_imported(module, lambda: sdk_arrived(config))
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -115,8 +82,9 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Runs belong to this test from its first fixture on."""
-    item.config.stash[CURRENT] = item if is_guarded(item) else None
-    if is_guarded(item) and item.config.stash[SETTINGS].of("idempotency", item).value != "off":
+    guarded = is_guarded(item)
+    item.config.stash[CURRENT] = item if guarded else None
+    if guarded and item.config.stash[SETTINGS].of("idempotency", item).value != "off":
         # Not autouse: an override may be dear, and only these tests need it.
         asked: Any = item
         asked.fixturenames = [*getattr(item, "fixturenames", ()), "temporal_state"]
@@ -132,15 +100,18 @@ def pytest_runtest_makereport(
     report = yield
     if SESSION_STATE in item.config.stash and is_guarded(item) and call.when in ("call", "teardown"):
         session = session_of(item.config)
-        trouble = session.trouble(item)
-        if trouble and not report.passed:
-            report.sections.append(("temporal server", trouble))
-        session.watchdog.told(call.excinfo.value if call.excinfo is not None else None, item.nodeid)
-        verdict = session.judge(item)
-        failures = [*verdict.failures, *_warn(item, verdict.warnings)]
-        if failures:
-            _fail(report, "\n\n".join(failures))
-        attach(item, report, verdict.runs, session)
+        runs: list[Run] = []
+        with session.recorder.guarded("judging a test"):
+            trouble = session.trouble(item)
+            if trouble and not report.passed:
+                report.sections.append(("temporal server", trouble))
+            session.watchdog.told(call.excinfo.value if call.excinfo is not None else None, item.nodeid)
+            verdict = session.judge(item)
+            runs = verdict.runs
+            failures = [*verdict.failures, *_warn(item, verdict.warnings)]
+            if failures:
+                _fail(report, "\n\n".join(failures))
+        attach(item, report, runs, session)
         if call.when == "teardown":
             session.end(item)
     return report

@@ -18,7 +18,7 @@ import traceback
 from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import temporalio.client
 import temporalio.workflow
@@ -38,13 +38,12 @@ from temporalio.worker import (
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from pytest_temporal_guard import failures, stacks
+from pytest_temporal_guard.commands import counts, tells_nondeterminism
 from pytest_temporal_guard.loops import LoopWatch
 from pytest_temporal_guard.runs import Attempt, Beat, Observed, RunKey, TaskFailure, target_of
 
-if TYPE_CHECKING:
-    from temporalio.bridge.proto.workflow_commands import WorkflowCommand
-
 EXTERN = "__temporal_guard"
+_MOST_FAULTS = 20
 
 
 class Recorder:
@@ -66,7 +65,7 @@ class Recorder:
         self.on_failure: Callable[[Observed], None] = lambda observed: None
         self.on_client: Callable[[str, Any], None] = lambda target, client: None
         self.before_shutdown: Callable[[str], None] = lambda target: None
-        self.loops = LoopWatch()
+        self.loops = LoopWatch(self.guarded)
         self._by_run_id: dict[str, Observed] = {}
         self._lock = threading.Lock()
 
@@ -110,8 +109,12 @@ class Recorder:
         try:
             yield
         except Exception as error:
-            if len(self.faults) < 20:
-                self.faults.append(f"{doing}: {type(error).__name__}: {error}")
+            self.fault(f"{doing}: {type(error).__name__}: {error}")
+
+    def fault(self, text: str) -> None:
+        """Keep what went wrong, to be told once; of a fault that comes again and again, the beginning."""
+        if len(self.faults) < _MOST_FAULTS:
+            self.faults.append(text)
 
     def failed(self, observed: Observed, failure: TaskFailure, length: int | None = None) -> None:
         """A workflow task of a run failed, at a history of so many events."""
@@ -129,12 +132,10 @@ def install(recorder: Recorder) -> None:
     first = _recorder is None
     _recorder = recorder
     if first:
-        _hook_workers()
-        _hook_runners()
-        _hook_errors()
-        _hook_log()
-        _hook_clients()
-        _hook_servers()
+        # Where an SDK is made otherwise a hook is missing, and the import during which this is called goes on.
+        for hook in (_hook_workers, _hook_runners, _hook_errors, _hook_log, _hook_clients, _hook_servers):
+            with recorder.guarded(f"the hook {hook.__name__}"):
+                hook()
 
 
 def uninstall() -> None:
@@ -256,8 +257,11 @@ def _hook_workers() -> None:
         if recorder is None or recorder.test is None:
             return original(self, client, **options)
         spy = Spy(recorder)
-        more = [each for make in recorder.interceptors for each in make(client)]
-        pairs = [make() for make in recorder.around_spy]
+        more: list[Interceptor] = []
+        pairs: list[tuple[Interceptor, Interceptor]] = []
+        with recorder.guarded("the interceptors of a worker"):
+            more += [each for make in recorder.interceptors for each in make(client)]
+            pairs += [make() for make in recorder.around_spy]
         inner = [*(each[0] for each in pairs), spy, *(each[1] for each in pairs)]
         original(self, client, **{**options, "interceptors": [*options.get("interceptors", ()), *more, *inner]})
         spy.worker = self
@@ -361,35 +365,12 @@ def _read(
     if not all(job.HasField("query_workflow") for job in act.jobs):
         if not act.is_replaying:
             observed.advanced(act.history_length)
-        if any(_tells_nondeterminism(each) for each in commands):
+        if any(tells_nondeterminism(each) for each in commands):
             observed.swallowed.clear()
         else:
             caught = [each.told() for each in hidden if each.caught_by_user()]
             observed.swallowed.extend(each for each in dict.fromkeys(caught) if each not in observed.swallowed)
     seen.extend(each.SerializeToString(deterministic=True) for each in commands if counts(each))
-
-
-def counts(command: WorkflowCommand) -> bool:
-    """Whether a replay gives the command again: answers to queries and refused updates are in no history."""
-    kind = command.WhichOneof("variant")
-    if kind == "update_response":
-        return not command.update_response.HasField("rejected")
-    return kind != "respond_to_query"
-
-
-def _tells_nondeterminism(command: WorkflowCommand) -> bool:
-    """Whether a workflow fails with the very error, so that nothing is hidden."""
-    if command.WhichOneof("variant") != "fail_workflow_execution":
-        return False
-    failure = command.fail_workflow_execution.failure
-    while True:
-        if failure.application_failure_info.type in ("RestrictedWorkflowAccessError", "NondeterminismError"):
-            return True
-        if "from inside a workflow" in failure.message:
-            return True  # an error made of the message of the sandbox's
-        if not failure.HasField("cause"):
-            return False
-        failure = failure.cause
 
 
 def _hook_errors() -> None:

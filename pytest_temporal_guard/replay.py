@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import temporalio.workflow
 from temporalio.api.enums.v1 import EventType
 from temporalio.runtime import Runtime, TelemetryConfig
-from temporalio.worker import Replayer, UnsandboxedWorkflowRunner, WorkflowInstance, WorkflowRunner
+from temporalio.worker import Interceptor, Replayer, UnsandboxedWorkflowRunner, WorkflowInstance, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
-from pytest_temporal_guard.commands import ADVICE, ends_nondeterministic, first_difference, is_terminal
+from pytest_temporal_guard.commands import ADVICE, counts, ends_nondeterministic, first_difference, is_terminal
 from pytest_temporal_guard.preserve import preserved
-from pytest_temporal_guard.recorder import counts
 from pytest_temporal_guard.runs import Difference, Run
 from pytest_temporal_guard.wording import clipped, one_line
 
@@ -75,24 +74,28 @@ class Replayed:
         return core_message(self.failure)
 
 
-async def check(run: Run, hash_seeds: int = 0) -> None:
-    """Replay a run that has ended and note in `run.observed.replay` what differs.
+class Agreed(NamedTuple):
+    """A replay that did what the first run did: the commands of that, and how it was replayed."""
 
-    With `hash_seeds` it is replayed in that many other processes too. Raises ReplayFault for a replay that cannot be
-    made, after all that can be told has been noted.
+    first: list[bytes]
+    plan: Plan
+
+
+async def check(run: Run) -> Agreed | None:
+    """Replay a run that has ended and note in `run.observed.replay` what differs; None then, or without a replay.
+
+    Raises ReplayFault for a replay that cannot be made, after all that can be told has been noted.
     """
     first = comparable(run)
     if first is None or run.history is None or signal_beside_update(run.history):
-        return
+        return None
     plan = plan_of(run)
     replayed = await replay(run.history, plan)
     difference = judge(run, first, replayed)
     if difference is not None:
         run.observed.replay.append(difference)
-    elif hash_seeds:
-        from pytest_temporal_guard.seeds import check_seeds
-
-        await check_seeds(run, first, plan, hash_seeds)
+        return None
+    return Agreed(first, plan)
 
 
 def comparable(run: Run) -> list[bytes] | None:
@@ -179,7 +182,7 @@ def plan_of(run: Run) -> Plan:
     given = [*client.get("interceptors", ()), *config.get("interceptors", ())]
     ours = "pytest_temporal_guard."
     interceptors = [
-        each for each in given if isinstance(each, _Interceptor) and not type(each).__module__.startswith(ours)
+        each for each in given if isinstance(each, Interceptor) and not type(each).__module__.startswith(ours)
     ]
     options = {
         "data_converter": worker.client.data_converter,
@@ -367,6 +370,3 @@ def _config(owner: Any) -> dict[str, Any]:
         return dict(owner.config(active_config=True))
     except TypeError:
         return dict(owner.config())
-
-
-_Interceptor = temporalio.worker.Interceptor

@@ -19,13 +19,11 @@ import threading
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from pytest_temporal_guard.commands import first_difference
+from pytest_temporal_guard.replay import Agreed, Plan, Replayed, ReplayFault, replay
 from pytest_temporal_guard.runs import Difference, Run
-
-if TYPE_CHECKING:
-    from pytest_temporal_guard.replay import Plan, Replayed
 
 # A process has to import the SDK and the workflow's module first.
 _PATIENCE = 30.0
@@ -49,13 +47,12 @@ class Answer(NamedTuple):
     failure: str | None
 
 
-async def check_seeds(run: Run, first: Sequence[bytes], plan: Plan, count: int) -> None:
-    """Replay in `count` processes and note in `run.observed.replay` the first difference.
+async def check_seeds(run: Run, agreed: Agreed, count: int) -> None:
+    """Replay a run in `count` processes and note in `run.observed.replay` the first difference.
 
     Raises ReplayFault where the run cannot be replayed in another process; for each workflow that is said once.
     """
-    from pytest_temporal_guard.replay import ReplayFault
-
+    first, plan = agreed
     request = _request(run, plan)
     if request is None:
         return
@@ -95,8 +92,6 @@ _told: set[str] = set()
 
 def _request(run: Run, plan: Plan) -> dict[str, Any] | None:
     """What a process needs to replay the run. None where that was said to be impossible before."""
-    from pytest_temporal_guard.replay import ReplayFault
-
     cls = plan.workflow
     if _name(cls) in _told:
         return None
@@ -170,8 +165,6 @@ _processes: dict[int, _Process] = {}
 
 
 async def _ask(seed: int, request: dict[str, Any]) -> Answer:
-    from pytest_temporal_guard.replay import ReplayFault
-
     process = _processes.get(seed)
     if process is None:
         if not _processes:
@@ -222,8 +215,6 @@ async def _serve_one(request: dict[str, Any]) -> Replayed:
     from temporalio.api.history.v1 import HistoryEvent
     from temporalio.client import WorkflowHistory
     from temporalio.worker import UnsandboxedWorkflowRunner
-
-    from pytest_temporal_guard.replay import Plan, replay
 
     sys.path[:] = request["path"]
     workflow: Any = importlib.import_module(request["module"])

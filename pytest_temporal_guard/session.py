@@ -204,7 +204,7 @@ class GuardSession:
                         for beat in virtual.beats
                     ]
             if virtual.error is not None:
-                self.recorder.faults.append(f"virtual time of activity {virtual.activity_type}: {virtual.error}")
+                self.recorder.fault(f"virtual time of activity {virtual.activity_type}: {virtual.error}")
 
     def _fetch(self, observed: list[Observed]) -> None:
         observed = [each for each in observed if not self.server.trouble(each.key.target)]

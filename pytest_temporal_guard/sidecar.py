@@ -50,7 +50,7 @@ class Sidecar:
 
     def forget(self, target: str) -> None:
         """Drop the clients of a server that goes away."""
-        for key in [each for each in self._clients if each[0] == target]:
+        for key in [each for each in list(self._clients) if each[0] == target]:
             self._clients.pop(key, None)
 
     def stop(self) -> None:

@@ -329,8 +329,7 @@ def install(watchdog: Watchdog) -> None:
         lambda handle, options: (handle._client, handle.workflow_id, handle.workflow_run_id),
     )
     for name in ("execute_update_with_start_workflow", "start_update_with_start_workflow"):
-        if hasattr(Client, name):
-            _wrap(Client, name, _of_start)
+        _wrap(Client, name, _of_start)
 
 
 # Handles do not give away their client otherwise.
@@ -343,7 +342,10 @@ def _of_start(client: Any, options: dict[str, Any]) -> tuple[Client, str, str | 
 
 
 def _wrap(owner: type[Any], name: str, of: Callable[[Any, dict[str, Any]], tuple[Client, str, str | None]]) -> None:
-    original = vars(owner)[name]
+    """Let a method be watched, where this SDK has it."""
+    original = vars(owner).get(name)
+    if original is None:
+        return
 
     @functools.wraps(original)
     async def wrapper(self: Any, *args: Any, **options: Any) -> Any:

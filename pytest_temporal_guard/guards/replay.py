@@ -65,7 +65,12 @@ async def prepare(run: Run, limits: Limits) -> None:
     """Replay the run and note what differs."""
     from pytest_temporal_guard.replay import check
 
-    await check(run, limits["hash_seeds"].value)
+    agreed = await check(run)
+    processes = limits["hash_seeds"].value
+    if agreed is not None and processes:
+        from pytest_temporal_guard.seeds import check_seeds
+
+        await check_seeds(run, agreed, processes)
 
 
 def judge(run: Run, limits: Limits) -> Iterator[Breach]:

@@ -28,7 +28,7 @@ import temporalio.converter
 import temporalio.testing
 
 from pytest_temporal_guard import sleeps
-from pytest_temporal_guard.sleeps import Beat
+from pytest_temporal_guard.sleeps import VirtualBeat
 
 T = TypeVar("T")
 
@@ -48,7 +48,7 @@ class AttemptKilled(BaseException):
 
 
 @dataclasses.dataclass(frozen=True)
-class ActivityRun:
+class LoneRun:
     """What one activity did. All times are virtual seconds since the start of its (last) attempt.
 
     Attributes:
@@ -63,14 +63,14 @@ class ActivityRun:
 
     result: Any
     error: BaseException | None
-    beats: tuple[Beat, ...]
+    beats: tuple[VirtualBeat, ...]
     duration: float
     received: tuple[Any, ...]
     attempt: int
-    earlier: tuple[ActivityRun, ...] = dataclasses.field(default=(), repr=False)
+    earlier: tuple[LoneRun, ...] = dataclasses.field(default=(), repr=False)
 
     @property
-    def attempts(self) -> tuple[ActivityRun, ...]:
+    def attempts(self) -> tuple[LoneRun, ...]:
         """All attempts in order; the last is this one."""
         return (*self.earlier, self)
 
@@ -135,7 +135,7 @@ class ActivityUnderTest:
         start_to_close_timeout: timedelta | float | None = None,
         heartbeat_details: tuple[Any, ...] = (),
         **info: Any,
-    ) -> ActivityRun:
+    ) -> LoneRun:
         """Run the activity from an async test. It runs on an event loop of its own, in another thread.
 
         Args:
@@ -166,12 +166,12 @@ class ActivityUnderTest:
         start_to_close_timeout: timedelta | float | None = None,
         heartbeat_details: tuple[Any, ...] = (),
         **info: Any,
-    ) -> ActivityRun:
+    ) -> LoneRun:
         """As `run`, from a test that is not async."""
         info["heartbeat_timeout"] = _timedelta(heartbeat_timeout)
         if start_to_close_timeout is not None:
             info["start_to_close_timeout"] = _timedelta(start_to_close_timeout)
-        earlier: list[ActivityRun] = []
+        earlier: list[LoneRun] = []
         received = heartbeat_details
         for number in range(1, len(self._kill_at) + 2):
             kill_at = self._kill_at[number - 1] if number <= len(self._kill_at) else None
@@ -187,7 +187,7 @@ class ActivityUnderTest:
     async def _handed_over(self, details: tuple[Any, ...]) -> tuple[Any, ...]:
         return tuple(await self._converter.decode(await self._converter.encode(details))) if details else ()
 
-    async def _attempt(self, args: tuple[Any, ...], fields: dict[str, Any], kill_at: int | None) -> ActivityRun:
+    async def _attempt(self, args: tuple[Any, ...], fields: dict[str, Any], kill_at: int | None) -> LoneRun:
         options = () if self._client is None else (self._client,)
         environment = temporalio.testing.ActivityEnvironment(*options)
         environment.payload_converter = self._converter.payload_converter
@@ -224,7 +224,7 @@ class _Attempt(sleeps.Driver):
         environment.on_heartbeat = self._beat
         self.loop.set_exception_handler(_report_unless_killed)
 
-    async def run(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> ActivityRun:
+    async def run(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> LoneRun:
         with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="activity") as executor:
             self.start()
             token = sleeps.current.set(self)
@@ -244,7 +244,7 @@ class _Attempt(sleeps.Driver):
         else:
             error = asyncio.CancelledError() if self._main.cancelled() else self._main.exception()
         info = self._environment.info
-        return ActivityRun(
+        return LoneRun(
             result=self._main.result() if error is None else None,
             error=error,
             beats=tuple(self.beats),
@@ -264,7 +264,7 @@ class _Attempt(sleeps.Driver):
             raise AttemptKilled
         # What cannot be encoded fails here, as on the way to a server.
         self._converter.payload_converter.to_payloads(details)
-        self.beats.append(Beat(self.seconds(), details))
+        self.beats.append(VirtualBeat(self.seconds(), details))
         if len(self.beats) == self._kill_at:
             self._killed = self.seconds()
             self.loop.call_soon_threadsafe(self._end, context=contextvars.Context())

@@ -51,18 +51,18 @@ _TASKS = frozenset({"asyncio.tasks", "asyncio.taskgroups", "asyncio.timeouts"})
 
 
 @dataclasses.dataclass(frozen=True)
-class Beat:
+class VirtualBeat:
     """One heartbeat: `seconds` of virtual time since its attempt started, and the `details` that it carried."""
 
     seconds: float
     details: tuple[Any, ...]
 
 
-def longest_gap(beats: tuple[Beat, ...], duration: float) -> float:
+def longest_gap(beats: tuple[VirtualBeat, ...], duration: float) -> float:
     """The longest time without a heartbeat, in seconds.
 
     The time from the start to the first beat and from the last beat to the end count as well, as the server counts
-    them. `duration` is that of the attempt, in the same unit as `Beat.seconds`.
+    them. `duration` is that of the attempt, in the same unit as `VirtualBeat.seconds`.
     """
     points = [0.0, *(beat.seconds for beat in beats), duration]
     return max(later - earlier for earlier, later in itertools.pairwise(points))
@@ -141,7 +141,7 @@ class Driver:
         self.loop = asyncio.get_running_loop()
         self.thread = threading.get_ident()
         self.started = REAL_MONOTONIC()
-        self.beats: list[Beat] = []
+        self.beats: list[VirtualBeat] = []
         self.stopping = self.ended = False
         # (virtual time, real time at which it was so); one object, since threads read it at any moment
         self._clock = (self.started, self.started)

@@ -38,7 +38,7 @@ from temporalio.worker import (
 )
 
 from pytest_temporal_guard import sleeps
-from pytest_temporal_guard.sleeps import Beat
+from pytest_temporal_guard.sleeps import VirtualBeat
 
 Outcome = Literal["completed", "completes asynchronously", "failed", "timed out", "cancelled"]
 
@@ -100,7 +100,7 @@ class VirtualAttempt:
     started: datetime
     ended: datetime
     received: tuple[Any, ...]
-    beats: tuple[Beat, ...]
+    beats: tuple[VirtualBeat, ...]
     outcome: Outcome
     error: str | None = None
 
@@ -303,7 +303,7 @@ class _Attempt(sleeps.Driver):
         self._synced = (began, sleeps.REAL_MONOTONIC())
         self._last_beat = info.started_time.timestamp()
         self._core_beat = sleeps.REAL_MONOTONIC()
-        self._unsent: deque[Beat] = deque()
+        self._unsent: deque[VirtualBeat] = deque()
         self._void: set[str] = set()
         self._cancelling = False
         self._told = False
@@ -334,7 +334,7 @@ class _Attempt(sleeps.Driver):
             if self._synchronous:
                 raise temporalio.exceptions.CancelledError(LOST)
             return
-        beat = Beat(self.seconds(), details)
+        beat = VirtualBeat(self.seconds(), details)
         self.beats.append(beat)
         self._unsent.append(beat)
         self.changed()
@@ -558,7 +558,7 @@ class _Attempt(sleeps.Driver):
             for other in list(_attempts)
         )
 
-    async def _send(self, beat: Beat) -> None:
+    async def _send(self, beat: VirtualBeat) -> None:
         if self._server_monotonic() >= self._deadline()[0]:
             # The server would take the beat of a dead attempt for one of the next attempt.
             await self._still_current()
@@ -575,14 +575,14 @@ class _Attempt(sleeps.Driver):
             closed = await self.server.state(self._info) == "closed"
             raise _Lost(closed, self._server_monotonic()) from None
 
-    async def _calm_core(self, beat: Beat) -> None:
+    async def _calm_core(self, beat: VirtualBeat) -> None:
         timeout, now = self._info.heartbeat_timeout, sleeps.REAL_MONOTONIC()
         if timeout and now - self._core_beat >= CORE_SHARE * timeout.total_seconds():
             self._core_beat = now
             self._outbound.heartbeat_through_core(*beat.details)
             await asyncio.sleep(CORE_DELIVERY)
 
-    async def _cancelled(self, beat: Beat) -> None:
+    async def _cancelled(self, beat: VirtualBeat) -> None:
         """A cancellation was requested: let the SDK deliver it, which it does when its own heartbeat is told so."""
         if self._cancelling:
             return

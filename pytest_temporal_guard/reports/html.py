@@ -14,7 +14,8 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
-from pytest_temporal_guard.reports.files import bytes_text, counted, nearest_first, span_text
+from pytest_temporal_guard.reports.figures import nearest_first
+from pytest_temporal_guard.wording import bytes_text, counted, span_text
 
 Data = dict[str, Any]
 
@@ -33,7 +34,7 @@ _WRONG = {"failed": "bad", "timed out": "bad", "terminated": "bad", "cancelled":
 
 
 def page(report: Data) -> str:
-    """A report as `files.report` makes it, as a page."""
+    """A report as `figures.report` makes it, as a page."""
     style, script = _part("report.css"), _part("report.js")
     digest = b64encode(sha256(script.encode()).digest()).decode()
     policy = f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; img-src data:"

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_temporal_guard.reports.files import bytes_text, counted, nearest_first, span_text, totals
+from pytest_temporal_guard.reports.figures import nearest_first, totals
+from pytest_temporal_guard.wording import bytes_text, counted, span_text
 
 if TYPE_CHECKING:
     from pytest_temporal_guard.reports import Reports

@@ -17,7 +17,7 @@ import pytest
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 
-from pytest_temporal_guard.alone import ActivityRun, ActivityStuck, ActivityUnderTest, AttemptKilled
+from pytest_temporal_guard.alone import ActivityStuck, ActivityUnderTest, AttemptKilled, LoneRun
 
 
 def _first(default: int = 0) -> int:
@@ -404,7 +404,7 @@ async def test_names_are_put_back() -> None:
 
 @pytest.mark.asyncio
 async def test_many_at_once() -> None:
-    runs: list[ActivityRun] = await asyncio.gather(*(ActivityUnderTest(resumes).run(n) for n in range(1, 30)))
+    runs: list[LoneRun] = await asyncio.gather(*(ActivityUnderTest(resumes).run(n) for n in range(1, 30)))
     assert [run.duration for run in runs] == [pytest.approx(8 * n) for n in range(1, 30)]
 
 

@@ -26,7 +26,8 @@ from temporalio.worker import Worker
 
 with workflow.unsafe.imports_passed_through():
     from pytest_temporal_guard import environment
-    from pytest_temporal_guard.environment import GuardEnvironment, Pump, connect, connect_dev, pump_sdk_environment
+    from pytest_temporal_guard.clock import Pump
+    from pytest_temporal_guard.environment import GuardEnvironment, connect, connect_dev, pump_sdk_environment
     from pytest_temporal_guard.server import Server, ServerError, locate, sdk_binaries
 
 T = TypeVar("T")

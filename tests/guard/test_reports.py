@@ -13,8 +13,9 @@ from xml.etree import ElementTree
 import jsonschema
 import pytest
 
-from pytest_temporal_guard.reports.files import bytes_text, share, span_text
+from pytest_temporal_guard.reports.figures import share
 from pytest_temporal_guard.reports.terminal import _HEADINGS, _line, _widths
+from pytest_temporal_guard.wording import bytes_text, span_text
 
 APP = Path(__file__).parents[1] / "fixtures" / "guard" / "reports"
 SERVER = Path(sys.executable).with_name("temporal-test-server")

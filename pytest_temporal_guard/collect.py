@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from pytest_temporal_guard.replay import Replayed
     from pytest_temporal_guard.runs import Run
 
-# The guards that need nothing but a history.
-_GUARDS = ("history", "payload")
 _INI = "temporal_guard_workflows"
 
 
@@ -68,7 +66,7 @@ class HistoryItem(pytest.Item):
                 told[level].append(found)
         for guard in all_guards():
             level = limits[guard.name].value
-            if guard.name in _GUARDS and level != "off":
+            if guard.of_history and level != "off":
                 told[level] += [write(run, breach) for breach in guard.judge(run, limits)]
         for message in told["warn"]:
             self.warn(TemporalGuardWarning(message))

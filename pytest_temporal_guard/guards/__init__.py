@@ -2,8 +2,8 @@
 
 A guard module has `SETTINGS` (the first one is its level, with the guard's name as key) and `judge(run, limits)`, which
 yields a `Breach` for each thing that is wrong with a run. It may have `prepare(run, limits)`, a coroutine that measures
-what the history does not tell, such as a replay; it runs once for each run before any guard judges. Guards are loaded
-with the plugin, so nothing heavy is imported at their top.
+what the history does not tell, such as a replay; it runs once for each run before any guard judges. `OF_HISTORY = True`
+says that it judges recorded histories too. Guards are loaded with the plugin, so nothing heavy is imported at the top.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Breach:
 class Guard:
     """A guard module as the plugin uses it."""
 
-    __slots__ = ("judge", "name", "page", "prepare", "settings")
+    __slots__ = ("judge", "name", "of_history", "page", "prepare", "settings")
 
     def __init__(self, name: str, module: Any) -> None:
         self.name = name
@@ -52,6 +52,7 @@ class Guard:
         self.settings: tuple[Setting, ...] = module.SETTINGS
         self.judge: Callable[[Any, Limits], Iterator[Breach]] = module.judge
         self.prepare: Callable[[Any, Limits], Coroutine[Any, Any, None]] | None = getattr(module, "prepare", None)
+        self.of_history: bool = getattr(module, "OF_HISTORY", False)
 
 
 @cache

@@ -40,6 +40,7 @@ SETTINGS = (
         "Bytes that the history of one run may have; the server warns at 10 MiB and ends the run at 50 MiB.",
     ),
 )  # fmt: skip
+OF_HISTORY = True
 
 
 def judge(run: Run, limits: Limits) -> Iterator[Breach]:

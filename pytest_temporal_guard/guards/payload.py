@@ -35,6 +35,7 @@ SETTINGS = (
         "Bytes that one payload may have; the server refuses one above 2 MiB.",
     ),
 )  # fmt: skip
+OF_HISTORY = True
 _ADVICE = "Store the data and pass a reference to it (a key, an id, a path), or send less of it."
 
 

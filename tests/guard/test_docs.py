@@ -55,6 +55,16 @@ def test_every_option_that_the_documentation_names_exists() -> None:
     assert {each for each in named if each not in known} == set()
 
 
+@pytest.mark.parametrize("guard", all_guards(), ids=lambda each: each.name)
+def test_every_setting_that_a_page_names_exists(guard: object) -> None:
+    """Options, keywords of markers, and what looks like the name of a limit."""
+    known = {each.option for each in settings()} | {each.key for each in settings()}
+    text = page(guard)  # type: ignore[arg-type]
+    named = re.findall(r"--temporal-guard[\w-]*|`(?:max|expect|idempotency|stuck|long)_\w+`", text)
+    named += [key for call in re.findall(r"temporal_guard\(([^)]*)\)", text) for key in re.findall(r"(\w+)=", call)]
+    assert {each.strip("`") for each in named} - known == set()
+
+
 def test_example_runs(tmp_path: Path) -> None:
     """The tests that the documentation shows pass, without any configuration."""
     (example,) = blocks("python")

@@ -264,7 +264,7 @@ def test_workflow_elsewhere(pytester: pytest.Pytester) -> None:
 
 def test_turns_across_loops_and_threads() -> None:
     """One at a time, first come first served, whatever loop they are in; who gives up waiting is nobody's burden."""
-    from pytest_temporal_guard.redo import Turns
+    from pytest_temporal_guard.turns import Turns
 
     turns, inside, most, shared = Turns(), 0, 0, []
     lock = threading.Lock()

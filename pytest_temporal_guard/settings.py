@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
-
-if TYPE_CHECKING:
-    Config = pytest.Config
 
 MARKER = "temporal_guard"
 LEVELS = ("off", "warn", "fail")
@@ -73,16 +70,17 @@ def level(written: Any) -> str:
 
 def count(written: Any) -> int:
     """A whole number, at least 1."""
-    number = int(written) if not isinstance(written, str) else int(written.strip())
-    if isinstance(written, (bool, float)) or number < 1:
-        raise ValueError
-    return number
+    return _whole(written, 1)
 
 
 def number_of(written: Any) -> int:
     """A whole number, at least 0."""
-    number = int(written) if not isinstance(written, str) else int(written.strip())
-    if isinstance(written, (bool, float)) or number < 0:
+    return _whole(written, 0)
+
+
+def _whole(written: Any, least: int) -> int:
+    number = int(written)
+    if isinstance(written, (bool, float)) or number < least:
         raise ValueError
     return number
 

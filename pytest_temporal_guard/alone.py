@@ -27,7 +27,7 @@ import temporalio.client
 import temporalio.converter
 import temporalio.testing
 
-from pytest_temporal_guard import sleeps
+from pytest_temporal_guard import hooks, sleeps
 from pytest_temporal_guard.sleeps import VirtualBeat
 
 T = TypeVar("T")
@@ -203,7 +203,7 @@ class ActivityUnderTest:
                 **fields,
             },
         )
-        with sleeps.installed():
+        with hooks.installed():
             return await _Attempt(environment, self._converter, kill_at).run(self._fn, args)
 
 
@@ -227,11 +227,11 @@ class _Attempt(sleeps.Driver):
     async def run(self, fn: Callable[..., Any], args: tuple[Any, ...]) -> LoneRun:
         with concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="activity") as executor:
             self.start()
-            token = sleeps.current.set(self)
+            token = hooks.current.set(self)
             try:
                 self._main = self.loop.create_task(self._call(fn, args, executor))
             finally:
-                sleeps.current.reset(token)
+                hooks.current.reset(token)
             await asyncio.wait({self._main})
             end = self.seconds()
             await self.stop()

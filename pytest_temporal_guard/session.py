@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from pytest_temporal_guard import recorder as hooks
+from pytest_temporal_guard import recorder as recording
 from pytest_temporal_guard.guards import Breach, all_guards, write
 from pytest_temporal_guard.keeper import TemporalServer
 from pytest_temporal_guard.recorder import Recorder
@@ -57,7 +57,7 @@ class GuardSession:
 
     def install(self) -> None:
         """Put the hooks on the SDK's workers and clients in place."""
-        hooks.install(self.recorder)
+        recording.install(self.recorder)
         watch_waits(self.watchdog)
         virtual = self.settings.of("virtual_time").value
         if virtual and self._virtual_time_of_suite not in self.recorder.interceptors:
@@ -68,7 +68,7 @@ class GuardSession:
         self.recorder.test = item.nodeid if item is not None else None
         self.injector.begin(self._asked(item) if item is not None else None)
         if item is not None:
-            hooks.install(self.recorder)
+            recording.install(self.recorder)
             watch_waits(self.watchdog)
             limits = Limits(self.settings, item)
             self.watchdog.begin(limits["stuck"].value, limits["stuck_after"].value)
@@ -102,7 +102,7 @@ class GuardSession:
 
     def stop(self) -> None:
         """The end of the pytest process."""
-        hooks.uninstall()
+        recording.uninstall()
         self.server.stop()
         self.sidecar.stop()
 

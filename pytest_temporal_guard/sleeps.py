@@ -1,7 +1,7 @@
 """Virtual time for the code of one activity: its timers and sleeps pass at once, its real work takes the time it takes.
 
-`Driver` keeps the clock of one activity. It is the value of the context variable `current` in all code of that activity
-(its tasks, and the threads that it starts through its loop), and only there do the patched functions see it:
+`Driver` keeps the clock of one activity. It is the value of the context variable `hooks.current` in all code of that
+activity (its tasks, and the threads that it starts through its loop), and only there do the patched functions see it:
 
 - `time.sleep`, `time.monotonic`, `time.time`, `time.perf_counter` and their `_ns` forms, also where a module imported
   them by name (`from time import sleep`); modules of the standard library and of the SDK keep the originals;
@@ -24,26 +24,20 @@ activity's own code is taken for real, although another of its tasks may be mean
 from __future__ import annotations
 
 import asyncio
-import collections
 import concurrent.futures
-import contextlib
 import contextvars
 import dataclasses
 import functools
 import heapq
 import itertools
-import sys
 import threading
-import time
-import types
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-T = TypeVar("T")
+from pytest_temporal_guard.hooks import REAL_MONOTONIC, REAL_PERF_COUNTER, REAL_SLEEP, current, hook, unhook
 
-REAL_MONOTONIC = time.monotonic
-REAL_SLEEP = time.sleep
+T = TypeVar("T")
 
 # Futures made by these modules are set by other code of the same activity. Any other future is taken for real work.
 _LOCKS = frozenset({"asyncio.locks", "asyncio.queues"})
@@ -147,7 +141,7 @@ class Driver:
         self._clock = (self.started, self.started)
         self._resolution = resolution
         self._epoch = epoch - self.started
-        self._perf: float = _ORIGINALS["perf_counter"]() - self.started
+        self._perf: float = REAL_PERF_COUNTER() - self.started
         self._queue: list[tuple[float, int, _Wakeable]] = []
         self._numbers = itertools.count()
         self._jobs: set[_Job] = set()
@@ -204,7 +198,7 @@ class Driver:
 
     def start(self) -> None:
         """Begin to move the clock. The caller sets `current` afterwards and calls `stop` in the end."""
-        _hook(self.loop)
+        hook(self.loop)
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     async def stop(self) -> None:
@@ -214,7 +208,7 @@ class Driver:
         if self._task is not None:
             await asyncio.wait({self._task})
         self.release()
-        _unhook(self.loop)
+        unhook(self.loop)
 
     def release(self) -> None:
         """Let the activity's code go on in real time."""
@@ -395,211 +389,3 @@ class Driver:
 def _awaited(future: asyncio.Future[Any]) -> bool:
     # `_callbacks` is private, but no public name says whether anybody waits. Without it, any open future counts.
     return not future.done() and bool(getattr(future, "_callbacks", True))
-
-
-current: contextvars.ContextVar[Driver | None] = contextvars.ContextVar("temporal_guard_virtual_time", default=None)
-
-
-# The hooks on a loop: attributes of the one loop, which its class's methods and the compiled tasks find first.
-
-_hooked: collections.Counter[asyncio.AbstractEventLoop] = collections.Counter()
-
-
-def can_hook(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether the timers of this loop can be made virtual; those of compiled loops such as uvloop's cannot."""
-    return isinstance(loop, asyncio.BaseEventLoop)
-
-
-def _hook(loop: asyncio.AbstractEventLoop) -> None:
-    _hooked[loop] += 1
-    if _hooked[loop] > 1:
-        return
-    own_time, own_soon, own_at = loop.time, loop.call_soon, loop.call_at
-    own_future, own_run = loop.create_future, loop.run_in_executor
-    own_reader, own_no_reader = loop.add_reader, loop.remove_reader
-
-    def time_() -> float:
-        driver = current.get()
-        return own_time() if driver is None else driver.monotonic()
-
-    def call_soon(
-        callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
-    ) -> asyncio.Handle:
-        driver = current.get() if context is None else context.get(current)
-        if driver is not None:
-            driver.changed()
-        return own_soon(callback, *args, context=context)
-
-    def call_at(
-        when: float, callback: Callable[..., Any], *args: Any, context: contextvars.Context | None = None
-    ) -> asyncio.TimerHandle:
-        driver = current.get()
-        if driver is None:
-            return own_at(when, callback, *args, context=context)
-        if driver.ended:
-            return own_at(own_time() + when - driver.monotonic(), callback, *args, context=context)
-        return driver.call_at(when, callback, args, context)
-
-    def create_future() -> asyncio.Future[Any]:
-        future = own_future()
-        driver = current.get()
-        if driver is not None:
-            driver.future_made(future, sys._getframe(1).f_globals.get("__name__", ""))
-        return future
-
-    def run_in_executor(executor: Any, function: Callable[..., Any], *args: Any) -> asyncio.Future[Any]:
-        driver = current.get()
-        if driver is None or driver.ended:
-            return own_run(executor, function, *args)
-        return driver.run_in_executor(own_run, executor, function, args)
-
-    def add_reader(fd: Any, callback: Callable[..., Any], *args: Any) -> Any:
-        driver = current.get()
-        if driver is not None:
-            driver.reader(fd, True)
-        return own_reader(fd, callback, *args)
-
-    def remove_reader(fd: Any) -> bool:
-        driver = current.get()
-        if driver is not None:
-            driver.reader(fd, False)
-        return own_no_reader(fd)
-
-    hooks: dict[str, Any] = {
-        "time": time_,
-        "call_soon": call_soon,
-        "call_at": call_at,
-        "create_future": create_future,
-        "run_in_executor": run_in_executor,
-        "add_reader": add_reader,
-        "remove_reader": remove_reader,
-    }
-    for name in _OPENERS:
-        hooks[name] = _opener(getattr(loop, name))
-    vars(loop).update(hooks)
-
-
-# methods of a loop that return a pair with the transport first
-_OPENERS = (
-    "create_connection",
-    "create_datagram_endpoint",
-    "create_unix_connection",
-    "connect_read_pipe",
-    "subprocess_exec",
-    "subprocess_shell",
-)
-
-
-def _opener(own: Callable[..., Any]) -> Callable[..., Any]:
-    async def opened(*args: Any, **options: Any) -> Any:
-        pair = await own(*args, **options)
-        driver = current.get()
-        if driver is not None:
-            driver.transport_made(pair[0])
-        return pair
-
-    return opened
-
-
-def _unhook(loop: asyncio.AbstractEventLoop) -> None:
-    _hooked[loop] -= 1
-    if _hooked[loop] > 0:
-        return
-    del _hooked[loop]
-    names = ("time", "call_soon", "call_at", "create_future", "run_in_executor", "add_reader", "remove_reader")
-    for name in (*names, *_OPENERS):
-        vars(loop).pop(name, None)
-
-
-# The patches of `time`.
-
-
-def _reader(name: str) -> Callable[[], Any]:
-    original = _ORIGINALS[name]
-    read = name.removesuffix("_ns")
-
-    def virtual() -> Any:
-        driver = current.get()
-        if driver is None:
-            return original()
-        value = getattr(driver, read)()
-        return int(value * 1e9) if name.endswith("_ns") else value
-
-    return functools.update_wrapper(virtual, original)
-
-
-def _sleep(seconds: float, /) -> None:
-    driver = current.get()
-    if driver is None:
-        REAL_SLEEP(seconds)
-    else:
-        driver.sleep(seconds)
-
-
-_CLOCKS = ("monotonic", "time", "perf_counter")
-_ORIGINALS: dict[str, Callable[..., Any]] = {
-    name: getattr(time, name) for clock in _CLOCKS for name in (clock, f"{clock}_ns")
-}
-_PATCHES: dict[str, Callable[..., Any]] = {name: _reader(name) for name in _ORIGINALS}
-_ORIGINALS["sleep"] = REAL_SLEEP
-_PATCHES["sleep"] = functools.update_wrapper(_sleep, REAL_SLEEP)
-_REPLACEMENT = {id(original): _PATCHES[name] for name, original in _ORIGINALS.items()}
-
-# Code of these keeps real time also when it runs for an activity: their waits are real.
-_OWN = frozenset({*sys.stdlib_module_names, "temporalio", "pytest_temporal_guard", "pytest", "_pytest", "pluggy"})
-
-_lock = threading.Lock()
-_users = 0
-_places: list[tuple[types.ModuleType, str, Any]] = []
-_swept: weakref.WeakKeyDictionary[types.ModuleType, tuple[str, ...]] = weakref.WeakKeyDictionary()
-
-
-def install() -> None:
-    """Patch `time`, and the modules that hold its functions by name. Each call needs one of `uninstall`."""
-    global _users
-    with _lock:
-        _users += 1
-        if _users > 1:
-            return
-        for name, patch in _PATCHES.items():
-            setattr(time, name, patch)
-        for name, module in list(sys.modules.items()):
-            if name.partition(".")[0] not in _OWN and isinstance(module, types.ModuleType):
-                _sweep(module)
-
-
-def _sweep(module: types.ModuleType) -> None:
-    names = _swept.get(module)
-    if names is None:
-        names = tuple(key for key, value in list(vars(module).items()) if id(value) in _REPLACEMENT)
-        _swept[module] = names
-    for key in names:
-        value = vars(module).get(key)
-        if id(value) in _REPLACEMENT:
-            _places.append((module, key, value))
-            setattr(module, key, _REPLACEMENT[id(value)])
-
-
-def uninstall() -> None:
-    """Undo one `install`; the last one puts the originals back."""
-    global _users
-    with _lock:
-        _users -= 1
-        if _users > 0:
-            return
-        for name, original in _ORIGINALS.items():
-            setattr(time, name, original)
-        while _places:
-            module, key, value = _places.pop()
-            if vars(module).get(key) is _REPLACEMENT[id(value)]:
-                setattr(module, key, value)
-
-
-@contextlib.contextmanager
-def installed() -> Iterator[None]:
-    """The patches for the length of a block."""
-    install()
-    try:
-        yield
-    finally:
-        uninstall()

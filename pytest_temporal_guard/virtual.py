@@ -37,7 +37,7 @@ from temporalio.worker import (
     Interceptor,
 )
 
-from pytest_temporal_guard import sleeps
+from pytest_temporal_guard import hooks, sleeps
 from pytest_temporal_guard.sleeps import VirtualBeat
 
 Outcome = Literal["completed", "completes asynchronously", "failed", "timed out", "cancelled"]
@@ -157,15 +157,15 @@ class VirtualTime(Interceptor):
         self.on_attempt = on_attempt
 
     def __enter__(self) -> VirtualTime:
-        """Keep the patches of `sleeps` over many activities; without it each activity sets them for itself."""
-        sleeps.install()
+        """Keep the patches of `hooks` over many activities; without it each activity sets them for itself."""
+        hooks.install()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Give them up."""
-        sleeps.uninstall()
+        hooks.uninstall()
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         """Called by the worker, once for each attempt."""
@@ -184,13 +184,13 @@ class _Inbound(ActivityInboundInterceptor):
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         info = temporalio.activity.info()
         pooled = input.executor is not None and not isinstance(input.executor, concurrent.futures.ThreadPoolExecutor)
-        if info.is_local or pooled or not info.in_workflow or not sleeps.can_hook(asyncio.get_running_loop()):
+        if info.is_local or pooled or not info.in_workflow or not hooks.can_hook(asyncio.get_running_loop()):
             return await self.next.execute_activity(input)
-        with sleeps.installed():
+        with hooks.installed():
             began = await self._virtual.server.now()
             attempt = _Attempt(self._virtual, info, self._outbound, began, synchronous=input.executor is not None)
             attempt.start()
-            token = sleeps.current.set(attempt)
+            token = hooks.current.set(attempt)
             ending: BaseException | None = None
             try:
                 return await self.next.execute_activity(input)
@@ -198,7 +198,7 @@ class _Inbound(ActivityInboundInterceptor):
                 ending = error
                 raise
             finally:
-                sleeps.current.reset(token)
+                hooks.current.reset(token)
                 failure = await attempt.finish(ending)
                 if failure is not None:
                     raise failure
@@ -300,9 +300,9 @@ class _Attempt(sleeps.Driver):
         self._context = contextvars.copy_context()
         self._main = asyncio.current_task()
         # what the server's clock was, and when; it runs at the speed of the wall clock unless this attempt sleeps
-        self._synced = (began, sleeps.REAL_MONOTONIC())
+        self._synced = (began, hooks.REAL_MONOTONIC())
         self._last_beat = info.started_time.timestamp()
-        self._core_beat = sleeps.REAL_MONOTONIC()
+        self._core_beat = hooks.REAL_MONOTONIC()
         self._unsent: deque[VirtualBeat] = deque()
         self._void: set[str] = set()
         self._cancelling = False
@@ -475,8 +475,8 @@ class _Attempt(sleeps.Driver):
     async def _judged(self, kind: str) -> None:
         """Wait for the server to time the attempt out."""
         # By the wall clock: once the server has timed it out, its own clock may be anywhere.
-        until = sleeps.REAL_MONOTONIC() + LATE
-        while sleeps.REAL_MONOTONIC() < until:
+        until = hooks.REAL_MONOTONIC() + LATE
+        while hooks.REAL_MONOTONIC() < until:
             await self._still_current()
             await asyncio.sleep(0.003)
         self._void.add(kind)
@@ -503,11 +503,11 @@ class _Attempt(sleeps.Driver):
 
     def _server_monotonic(self) -> float:
         unix, since = self._synced
-        return unix + (sleeps.REAL_MONOTONIC() - since) - self._epoch
+        return unix + (hooks.REAL_MONOTONIC() - since) - self._epoch
 
     async def _sync(self) -> None:
         # Never ahead of the server: what is slept from here on is slept in full.
-        self._synced = (await self.server.now(), sleeps.REAL_MONOTONIC())
+        self._synced = (await self.server.now(), hooks.REAL_MONOTONIC())
         self.set_clock(self._server_monotonic())
 
     async def _sleep(self, seconds: float) -> None:
@@ -530,10 +530,10 @@ class _Attempt(sleeps.Driver):
 
     async def _watch(self, call: asyncio.Task[None]) -> None:
         """Wait for a sleep, and see that the server's clock moves meanwhile."""
-        clock, began = self._server_monotonic(), sleeps.REAL_MONOTONIC()
+        clock, began = self._server_monotonic(), hooks.REAL_MONOTONIC()
         while not (await asyncio.wait({call}, timeout=1.0))[0]:
             await self._still_current()
-            now, wall = await self.server.now() - self._epoch, sleeps.REAL_MONOTONIC()
+            now, wall = await self.server.now() - self._epoch, hooks.REAL_MONOTONIC()
             stalled = wall - began
             if now - clock > stalled + 1.0 or self._others_work():
                 clock, began = now, wall
@@ -576,7 +576,7 @@ class _Attempt(sleeps.Driver):
             raise _Lost(closed, self._server_monotonic()) from None
 
     async def _calm_core(self, beat: VirtualBeat) -> None:
-        timeout, now = self._info.heartbeat_timeout, sleeps.REAL_MONOTONIC()
+        timeout, now = self._info.heartbeat_timeout, hooks.REAL_MONOTONIC()
         if timeout and now - self._core_beat >= CORE_SHARE * timeout.total_seconds():
             self._core_beat = now
             self._outbound.heartbeat_through_core(*beat.details)
@@ -588,9 +588,9 @@ class _Attempt(sleeps.Driver):
             return
         self._cancelling = True
         self._outbound.heartbeat_through_core(*beat.details)
-        waited = sleeps.REAL_MONOTONIC()
+        waited = hooks.REAL_MONOTONIC()
         while not self._context.run(temporalio.activity.is_cancelled) and not self.stopping:
-            if sleeps.REAL_MONOTONIC() - waited > self.server.patience:
+            if hooks.REAL_MONOTONIC() - waited > self.server.patience:
                 raise VirtualTimeStalled(
                     f"The SDK did not cancel activity {self._info.activity_type!r}, which the server asked for."
                 )

@@ -22,6 +22,7 @@ LAYERS = (
     ("runs", "state"),
     ("commands", "failures", "preserve", "loops"),
     ("recorder", "watchdog", "redo"),
+    ("hooks",),
     ("sleeps",),
     ("virtual", "alone"),
     ("keeper",),

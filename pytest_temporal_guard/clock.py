@@ -242,7 +242,7 @@ class Pump:
         if steps:
             self._is_stepping = True
             try:
-                await _skip(self._service, min(steps))
+                await skip(self._service, min(steps))
             finally:
                 self._is_stepping = False
             await self._settle()
@@ -269,7 +269,7 @@ async def clock_time(service: TestService) -> datetime:
     return (await service.get_current_time(Empty())).time.ToDatetime().replace(tzinfo=timezone.utc)
 
 
-async def _skip(service: TestService, duration: timedelta) -> None:
+async def skip(service: TestService, duration: timedelta) -> None:
     """Give up one hold of the clock until `duration` has passed on it."""
     request = SleepRequest()
     request.duration.FromTimedelta(duration)

@@ -31,7 +31,7 @@ from temporalio.client import (
 from temporalio.service import RPCError, RPCStatusCode
 from temporalio.testing import WorkflowEnvironment
 
-from pytest_temporal_guard.clock import Pump, clock_time
+from pytest_temporal_guard.clock import Pump, clock_time, skip
 from pytest_temporal_guard.server import HOW_TO_GET_ONE, Kind, Location, ServerError, exit_calmly, sdk_download
 
 __all__ = [
@@ -99,6 +99,15 @@ class GuardEnvironment(WorkflowEnvironment):
         Exact, unless results are awaited at the same time: then time goes on anyway, and this much of it at least.
         """
         await self._pump.sleep(_as_timedelta(duration))
+
+    async def advance(self, duration: timedelta | float) -> None:
+        """Move the clock by exactly `duration` on behalf of one running activity, which holds the clock meanwhile.
+
+        This takes one hold off the clock until `duration` has passed: called while no activity runs and a result is
+        awaited, it would be one too many. It must end before the activity's own timeouts: a step under way across one
+        leaves the server's count of holds wrong for ever.
+        """
+        await skip(self._client.test_service, _as_timedelta(duration))
 
     async def get_current_time(self, handle: WorkflowHandle[Any, Any] | None = None) -> datetime:
         """The server's clock; `handle` is for the dev server."""

@@ -86,6 +86,11 @@ def is_terminal(command: bytes) -> bool:
     return WorkflowCommand.FromString(command).WhichOneof("variant") in TERMINAL
 
 
+def continues_as_new(command: bytes) -> bool:
+    """Whether a command ends its run and starts the next link of its chain."""
+    return WorkflowCommand.FromString(command).HasField("continue_as_new_workflow_execution")
+
+
 def ends_nondeterministic(command: bytes) -> bool:
     """Whether a command ends its run with the SDK's own error for nondeterminism."""
     failure = WorkflowCommand.FromString(command).fail_workflow_execution.failure

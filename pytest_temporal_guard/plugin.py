@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from pytest_temporal_guard.runs import Run
+    from pytest_temporal_guard.session import GuardSession
 
 __all__ = ["temporal_client", "temporal_env", "temporal_guard", "temporal_server", "temporal_state"]
 
@@ -101,7 +103,7 @@ def pytest_runtest_makereport(
     if SESSION_STATE in item.config.stash and is_guarded(item) and call.when in ("call", "teardown"):
         session = session_of(item.config)
         runs: list[Run] = []
-        with session.recorder.guarded("judging a test"):
+        with session.recorder.guarded("judging a test"), _alarms(session):
             trouble = session.trouble(item)
             if trouble and not report.passed:
                 report.sections.append(("temporal server", trouble))
@@ -115,6 +117,15 @@ def pytest_runtest_makereport(
         if call.when == "teardown":
             session.end(item)
     return report
+
+
+@contextmanager
+def _alarms(session: GuardSession) -> Iterator[None]:
+    """A test's alarm (pytest-timeout) may go off while the guard judges it, when no test is there to fail any more."""
+    try:
+        yield
+    except pytest.fail.Exception as alarm:
+        session.recorder.faults.append(f"judging a test took too long: {alarm.msg}")
 
 
 def _warn(item: pytest.Item, messages: list[str]) -> list[str]:

@@ -42,6 +42,32 @@ def preserved(cls: type, others: Iterable[object] = ()) -> Iterator[None]:
             each()
 
 
+Bindings = list[tuple[ModuleType, dict[str, Any]]]
+
+
+def bindings(cls: type) -> Bindings:
+    """What the names of a class's module, and of the project's modules that it uses, are bound to at this moment."""
+    return [(module, dict(vars(module))) for module in _modules(cls)]
+
+
+@contextmanager
+def rebound(before: Bindings) -> Iterator[None]:
+    """Bind those names again as they were, for as long as the block lasts: what a test had patched when its workflow
+    ran is undone when the workflow is replayed. Names that are new since then, and what containers hold, stay."""
+    changed: list[tuple[dict[str, Any], str, Any]] = []
+    for module, names in before:
+        space = vars(module)
+        for name, value in names.items():
+            if _is_state(name) and name in space and space[name] is not value:
+                changed.append((space, name, space[name]))
+                space[name] = value
+    try:
+        yield
+    finally:
+        for space, name, value in changed:
+            space[name] = value
+
+
 def _modules(cls: type) -> list[ModuleType]:
     """The module of a class and the modules of the project that it reaches."""
     found: dict[str, ModuleType] = {}

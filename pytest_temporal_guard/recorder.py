@@ -40,6 +40,7 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 from pytest_temporal_guard import failures, stacks
 from pytest_temporal_guard.commands import counts, tells_nondeterminism
 from pytest_temporal_guard.loops import LoopWatch
+from pytest_temporal_guard.preserve import bindings
 from pytest_temporal_guard.runs import Attempt, Beat, Observed, RunKey, TaskFailure, target_of
 
 EXTERN = "__temporal_guard"
@@ -322,6 +323,7 @@ def _hook_runner(runner: type[Any]) -> None:
             with recorder.guarded("a workflow instance"):
                 observed = observe(det.info)
                 if observed is not None:
+                    observed.bindings = observed.bindings or bindings(det.defn.cls)
                     _watch(instance, observed, recorder)
         return instance
 

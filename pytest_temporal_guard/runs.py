@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from temporalio.worker import Worker
 
     from pytest_temporal_guard.guards import Breach
+    from pytest_temporal_guard.preserve import Bindings
 
 # The dev server's per-workflow clock writes an event for each skip. Production has none, so none is counted.
 TIME_SKIPPING_EVENT = 60
@@ -172,6 +173,7 @@ class Observed:
 
     `commands` are the workflow's commands so far, serialised, in order. `test` is the test that was running when the
     run was first seen. `parameters` names the parameters of the workflow and of the activities it may call.
+    `bindings` are what the globals that the workflow may use were bound to when it began.
     `task_failures` are those in a row, `progress` the lengths of the history at which activations went well since.
     `activating` and `deadlocked` are the times (`time.monotonic`) at which the activation that runs began, and at which
     the SDK last gave one up.
@@ -190,6 +192,7 @@ class Observed:
     unfinished_handlers: list[str] = field(default_factory=list)
     not_idempotent: list[Repeat] = field(default_factory=list)
     replay: list[Difference] = field(default_factory=list)
+    bindings: Bindings = field(default_factory=list)
     stuck: str | None = None
     stuck_told: bool = False
     progress: set[int] = field(default_factory=set)

@@ -373,6 +373,9 @@ def _tells(error: BaseException | None, seen: set[int]) -> bool:
     return any(_tells(each, seen) for each in inner if isinstance(each, BaseException))
 
 
+_ON_PURPOSE = "A test that waits for it on purpose has the marker temporal_guard(stuck='off')."
+
+
 def _message(waiting: tuple[str, ...], title: str, what: str, failure: TaskFailure) -> str:
     """The run, what fails, why, where, what to change: a line each, the last one with the advice."""
     outer = "".join(f"{each} waits for its child workflow " for each in waiting)
@@ -381,7 +384,8 @@ def _message(waiting: tuple[str, ...], title: str, what: str, failure: TaskFailu
     lines = [f"{outer}{title}: {what}, so what this test waits for never comes.", f"  - {text}"]
     users = [each for each in stacks.of_text(failure.stack) if stacks.is_users(each.file)]
     lines += [f"  - at {each}" for each in users[:-4:-1]] or _part(failure.stack)
-    return "\n".join([*lines, f"  {failures.advice(failure)}"])
+    lines.append(f"  {failures.advice(failure)}")
+    return "\n".join([*lines, f"  {_ON_PURPOSE}"])
 
 
 def _part(stack: str) -> list[str]:

@@ -114,6 +114,14 @@ def test_good_twins_are_silent(run_suite, pytester: pytest.Pytester) -> None:
     assert int(found[1]) == 51
 
 
+def test_links_and_patches(run_suite, pytester: pytest.Pytester) -> None:
+    """What a server ends as a link, and what a test patches inside itself, is no defect; a hidden one is found."""
+    shutil.copy(FIXTURES / "rates.py", pytester.path)
+    result = run_suite("links", "--temporal-guard")
+    result.assert_outcomes(failed=1, passed=5)
+    result.stdout.fnmatch_lines(["*_ test_defect_hidden_by_failure_types _*", "temporal guard: replay"])
+
+
 def test_hash_seeds(run_suite, pytester: pytest.Pytester) -> None:
     """The order of a set is found; what differs in each other process for another reason is said and not failed."""
     pytester.makeconftest(REPORT)

@@ -31,7 +31,8 @@ def holds_itself(name: ast.Name, symbol: Variable) -> bool:
     if symbol.assigned is None or not isinstance(symbol.assigned[0], (ast.List, ast.Dict)):
         return False
     module, uses = binding.scope.module, _uses(name.id, binding.scope)
-    if name not in uses:
+    # an assignment of another value, whenever it runs, leaves open which of them is meant
+    if name not in uses or sum(not isinstance(use.ctx, ast.Load) for use in uses) != 1:
         return False
     closed = False
     for use in uses:

@@ -5,6 +5,7 @@ Only what is certain counts: a range that leaves the release open says nothing, 
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,14 +13,20 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from temporal_lint import sdk
 from temporal_lint.config import Settings
 
 Release = tuple[int, ...]
 
 _LOCKS = ("uv.lock", "poetry.lock", "pdm.lock")
-_REQUIREMENTS = ("requirements*.txt", "requirements/*.txt")
+_REQUIREMENTS = ("requirements*.txt", "requirements*.in", "requirements*.lock", "constraints*.txt", "requirements/*.*")
+_INCLUDE = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[\s=]+(\S+)")
 # `temporalio[pydantic] == 1.8.0`, with or without what stands behind it
-_PINNED = re.compile(r"^\s*temporalio\s*(?:\[[^\]]*\])?\s*={2,3}\s*(\d+(?:\.\d+)*)", re.IGNORECASE)
+_OURS = re.compile(r"^\s*temporalio\s*(?:\[[^\]]*\])?\s*([=~<>!][^;#]*)", re.IGNORECASE)
+_EXACT = re.compile(r"={2,3}\s*(\d+(?:\.\d+)*)")
+# `~= 1.8.2` stays with 1.8; `~= 1.8` goes up to the next major release
+_COMPATIBLE = re.compile(r"~=\s*(\d+\.\d+\.\d+)")
+_UP_TO = re.compile(r"<(=?)\s*(\d+)\.(\d+)((?:\.\d+)*)")
 _AT_LEAST = re.compile(r"(?:>=?|={2,3}|~=?|\^)\s*(\d+\.\d+)")
 
 
@@ -62,12 +69,32 @@ def _in_locks(root: Path) -> Iterator[str]:
         for each in packages if isinstance(packages, list) else ():
             if isinstance(each, dict) and each.get("name") == "temporalio":
                 yield str(each.get("version"))
+    yield from _in_pipfile(root)
+
+
+def _in_pipfile(root: Path) -> Iterator[str]:
+    text = _text(root / "Pipfile.lock")
+    try:
+        locked = json.loads(text) if "temporalio" in text else {}
+    except (ValueError, RecursionError):
+        return
+    for group in ("default", "develop"):
+        exact = _at(locked, group, "temporalio", "version")
+        if isinstance(exact, str):
+            yield exact.removeprefix("==")
 
 
 def _in_requirements(root: Path) -> Iterator[str]:
-    for pattern in _REQUIREMENTS:
-        for file in sorted(root.glob(pattern)):
-            yield from _pinned(_text(file).splitlines())
+    waiting = [file for pattern in _REQUIREMENTS for file in sorted(root.glob(pattern))]
+    seen: set[Path] = set()
+    while waiting:
+        file = waiting.pop(0)
+        if file in seen:
+            continue
+        seen.add(file)
+        lines = _text(file).splitlines()
+        yield from _pinned(lines)
+        waiting += [file.parent / found[1] for line in lines if (found := _INCLUDE.match(line))]
 
 
 def _in_pyproject(root: Path) -> Iterator[str]:
@@ -86,8 +113,18 @@ def _in_pyproject(root: Path) -> Iterator[str]:
 
 def _pinned(requirements: Iterable[str]) -> Iterator[str]:
     for each in requirements:
-        if found := _PINNED.match(each):
+        ours = _OURS.match(each)
+        if ours is None:
+            continue
+        if found := _EXACT.search(ours[1]) or _COMPATIBLE.search(ours[1]):
             yield found[1]
+        elif bound := _UP_TO.search(ours[1]):
+            # the newest release that may be installed, where that is older than what the tables describe
+            including, major, minor, patch = bound[1], int(bound[2]), int(bound[3]), bound[4]
+            if not including and not patch.strip(".0"):
+                minor, patch = minor - 1, ""
+            if minor >= 0 and (major, minor) < (release(sdk.version()) or ())[:2]:
+                yield f"{major}.{minor}{patch if including else ''}"
 
 
 def _at(table: Any, *keys: str) -> Any:

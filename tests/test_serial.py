@@ -517,6 +517,39 @@ def test_nesting_is_refused_where_the_encoder_shares_the_stack() -> None:
         assert len(findings(files, "TMP201", python_version=python)) == count, (levels, python, converter)
 
 
+CYCLE = """
+from datetime import timedelta
+from temporalio import activity, workflow
+
+@activity.defn
+async def work(value): ...
+
+async def call():
+    made = {}
+    made["self"] = made
+    AGAIN
+    await workflow.execute_activity(work, made, start_to_close_timeout=timedelta(seconds=1))
+"""
+
+
+@pytest.mark.parametrize(
+    ("again", "count"),
+    [
+        ("pass", 1),
+        ("made['other'] = 1", 0),
+        ("made = {'k': 1}", 0),
+        ("made: dict = {}", 0),
+        ("made, other = {}, 1", 0),
+        ("made |= {}", 0),
+        ("del made['self']", 0),
+        ("made.clear()", 0),
+        ("for made in ({},): pass", 0),
+    ],
+)
+def test_a_container_holds_itself_until_its_name_means_another(again: str, count: int) -> None:
+    assert len(findings(CYCLE.replace("AGAIN", again), "TMP201")) == count
+
+
 def test_two_applications_have_two_converters() -> None:
     """A converter concerns the code that its client's module is connected with."""
     files = {

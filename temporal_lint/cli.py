@@ -76,8 +76,15 @@ def _selectors(command: Command) -> Command:
     return command
 
 
+def _paths(context: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> tuple[Path, ...]:
+    # Path("") would be this directory, and an empty variable of a script would check all of it
+    if "" in values:
+        raise click.BadParameter("a path is empty.")
+    return tuple(map(Path, values))
+
+
 @commands.command(short_help="Check files and directories.")
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path, allow_dash=True))
+@click.argument("paths", nargs=-1, type=click.Path(allow_dash=True), callback=_paths)
 @_selectors
 @click.option("--per-file-ignores", multiple=True, metavar="GLOB:RULES", help="Ignore rules in files; repeatable.")
 @click.option("--exclude", multiple=True, metavar="GLOB", help="Leave out these files too; repeatable.")

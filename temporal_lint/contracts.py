@@ -9,6 +9,13 @@ from temporal_lint.facts import Function, Parameter, decorator_target
 from temporal_lint.project import Project
 from temporal_lint.serial import Serial
 
+_HANGS = "the workflow task fails and is retried for ever"
+# What comes of a message to a workflow whose arguments the handler cannot get.
+UNDELIVERED = {
+    "signal": "the signal is dropped with a line in the worker's log",
+    "query": "the query fails",
+    "update": "the update is rejected",
+}
 # The legacy SDK's decorators, by the end of their dotted name.
 _LEGACY = ("activity_method", "workflow_method", "signal_method", "query_method")
 
@@ -18,13 +25,14 @@ class Contract:
     """What a function takes and gives as payloads.
 
     `label` names it in a sentence; `returns` is whether its result is sent; `failure` says what comes of a result that
-    cannot be encoded; `serial` judges under the converter that applies.
+    cannot be encoded, `undelivered` of arguments that cannot arrive; `serial` judges under the converter that applies.
     """
 
     label: str
     parameters: tuple[Parameter, ...]
     returns: bool
     failure: str
+    undelivered: str
     serial: Serial
 
 
@@ -37,10 +45,10 @@ def contract(function: Function, project: Project) -> Contract | None:
     activity = project.activity_of.get(function)
     if activity is not None and not activity.dynamic and legacy == activity.legacy:
         failure = "the attempt fails after its work is done, and the retry does it again"
-        return Contract(f"the activity `{_name(function)}`", parameters, True, failure, serial)
+        undelivered = "every attempt fails before the first line runs"
+        return Contract(f"the activity `{_name(function)}`", parameters, True, failure, undelivered, serial)
     if legacy and activity is None:
-        failure = "the workflow task fails and is retried for ever"
-        return Contract(f"the workflow method `{_name(function)}`", parameters, True, failure, serial)
+        return Contract(f"the workflow method `{_name(function)}`", parameters, True, _HANGS, _HANGS, serial)
     handlers = project.handlers_of.get(function, [])
     if not handlers or handlers[0].dynamic or handlers[0].kind == "validator":
         return None
@@ -51,8 +59,9 @@ def contract(function: Function, project: Project) -> Contract | None:
         return None
     owner = function.cls.name if function.cls is not None else function.name
     label = f"the workflow `{owner}`" if kind in ("run", "init") else f"the {kind} `{_name(function)}`"
-    failure = "the workflow task fails and is retried for ever" if kind == "run" else "the caller gets an error"
-    return Contract(label, parameters, kind in ("run", "query", "update"), failure, serial)
+    failure = _HANGS if kind == "run" else "the caller gets an error"
+    undelivered = UNDELIVERED.get(kind, _HANGS)
+    return Contract(label, parameters, kind in ("run", "query", "update"), failure, undelivered, serial)
 
 
 def _name(function: Function) -> str:

@@ -64,7 +64,8 @@ def discover(paths: Sequence[Path], root: Path, settings: Settings, force_exclud
         else:
             checked.add(path)
             found.named.add(path)
-    found.notes = _sentences(odd)
+    asked = paths or [root]
+    found.notes = _sentences([each for each in odd if any(Path(each[0]).is_relative_to(path) for path in asked)])
     found.project = sorted(project | checked)
     found.checked = sorted(checked)
     return found

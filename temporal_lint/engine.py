@@ -106,13 +106,15 @@ def judge(
                 continue
             try:
                 for finding in rule.check(fact, project):
+                    if not isinstance(finding, Finding):
+                        raise TypeError(f"it yields {type(finding).__name__}, not Finding")
                     yield rule, finding
-            except Exception as error:
+            except (Exception, SystemExit) as error:
                 broken.add(rule.code)
                 troubles.append(blame(f"The rule {rule.code} ({rule.name}) failed on {module.source.path}", error))
 
 
-def blame(what: str, error: Exception) -> str:
+def blame(what: str, error: BaseException) -> str:
     """One sentence on an error of our own; TEMPORAL_LINT_DEBUG=1 in the environment prints the traceback beside it."""
     if os.environ.get("TEMPORAL_LINT_DEBUG"):
         sys.excepthook(type(error), error, error.__traceback__)
@@ -131,7 +133,11 @@ def locate(
     spans = spans_of(source)
     editor = Editor(module.tree, source, spans)
     for rule, finding in found:
-        start, end = spans.of(finding.node)
+        try:
+            start, end = spans.of(finding.node)
+        except Exception as error:
+            troubles.append(blame(f"A finding of {rule.code} ({rule.name}) has no place in {source.path}", error))
+            continue
         row, column = source.position(start)
         end_row, end_column = source.position(end)
         fix = None

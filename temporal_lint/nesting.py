@@ -14,6 +14,8 @@ from temporal_lint.resolve import Variable, runs_before
 _DISPLAYS = (ast.List, ast.Tuple, ast.Dict, ast.Set)
 # methods that only add
 _ADD = frozenset(("append", "insert", "extend"))
+# built-in functions that only look at a list or dict
+_READING = frozenset(("len", "print", "repr", "str", "bool", "id", "isinstance", "type"))
 
 
 @dataclass(frozen=True)
@@ -105,10 +107,13 @@ def _puts_into_itself(statement: ast.stmt, name: str) -> bool:
 
 
 def _may_take_out(use: ast.Name, module: Module) -> bool:
-    """Whether a use of a container may remove what it holds."""
+    """Whether a use of a container may remove what it holds, at once or through another name: all but plain reads."""
     around = module.parents[use]
     if isinstance(around, ast.Attribute):
         return around.attr not in _ADD
-    if isinstance(around, ast.Subscript) and around.value is use:
-        return not isinstance(around.ctx, ast.Load)
-    return isinstance(around, ast.Call) and use is not around.func
+    if isinstance(around, ast.Call):
+        return not (isinstance(around.func, ast.Name) and around.func.id in _READING)
+    is_test = isinstance(around, (ast.If, ast.While, ast.Assert)) or (
+        isinstance(around, ast.UnaryOp) and isinstance(around.op, ast.Not)
+    )
+    return not (is_test or isinstance(around, (ast.Compare, ast.FormattedValue)) or isinstance(use.ctx, ast.Store))

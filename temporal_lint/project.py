@@ -111,19 +111,9 @@ class Project(Calls):
             return []
         return [
             cls.methods[method.name]
-            for cls in self.subclasses.get(method.cls, ())
+            for cls in self.resolver.heirs(method.cls)
             if method.name in cls.methods and cls.methods[method.name] is not method
         ]
-
-    @cached_property
-    def subclasses(self) -> dict[Class, list[Class]]:
-        """The project's classes below a class, at any depth."""
-        found: dict[Class, list[Class]] = {}
-        for module in self.modules.values():
-            for cls in module.classes:
-                for base in self.resolver.ancestors(cls)[0][1:]:
-                    found.setdefault(base, []).append(cls)
-        return found
 
     @cached_property
     def activity_code(self) -> dict[Function, tuple[Step, ...]]:

@@ -11,6 +11,7 @@ import builtins
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TypeVar
 
 from temporal_lint import sdk
@@ -112,6 +113,7 @@ class Resolver:
         self._active: set[tuple[ast.AST, str]] = set()
         self._ancestors: dict[Class, tuple[list[Class], list[str], bool]] = {}
         self._members: dict[tuple[Module | Class | Scope, str], Symbol | None] = {}
+        self._below: dict[Class, list[Class]] | None = None
         # how often a cycle or the depth cut a question short: an answer found meanwhile is not kept
         self._cuts = 0
         self._cuts_before = 0
@@ -173,8 +175,8 @@ class Resolver:
             return self._unbound(name.id, scope.module)
         bindings = reaching(holder, name, scope)
         if bindings is not holder.bindings[name.id]:
-            return self._bound(bindings, holder)
-        return self._kept(holder, name.id, lambda: self._bound(bindings, holder))
+            return self._bound(name.id, bindings, holder)
+        return self._kept(holder, name.id, lambda: self._bound(name.id, bindings, holder))
 
     def _kept(self, owner: Module | Class | Scope, name: str, find: Callable[[], Symbol | None]) -> Symbol | None:
         """What `find` answers for a name of a module, class or scope, asked once."""
@@ -205,7 +207,7 @@ class Resolver:
                 unknown_star = unknown_star or exists is None
         return External(f"builtins.{name}") if name in _BUILTINS and not unknown_star else None
 
-    def _bound(self, bindings: list[Binding], holder: Scope) -> Symbol | None:
+    def _bound(self, name: str, bindings: list[Binding], holder: Scope) -> Symbol | None:
         bindings = [each for each in bindings if not _is_overload(each)]
         symbols = [self._binding_symbol(each) for each in bindings]
         first = symbols[0] if symbols else None
@@ -219,7 +221,26 @@ class Resolver:
         if all(each.kind == "import" for each in bindings):
             return None
         owner = holder.cls if holder.kind == "class" else None
+        return self._variable(name, bindings, owner, is_local=holder.kind == "function")
+
+    def _variable(self, name: str, bindings: list[Binding], owner: Class | None, is_local: bool = False) -> Variable:
+        """A Variable with these bindings. A placeholder (a literal, `object()`, `timedelta()`) is one alternative only
+        where the project stores into an attribute of that name from outside: `config.timeout = ...`."""
+        if not is_local and name in self._stored_outside and all(_is_placeholder(each) for each in bindings):
+            first = bindings[0]
+            bindings = [*bindings, Binding("assign", first.node, first.scope, annotation=first.annotation)]
         return Variable(tuple(bindings), owner)
+
+    @cached_property
+    def _stored_outside(self) -> frozenset[str]:
+        """The names of attributes that code other than tests assigns through anything but `self` and `cls`."""
+        return frozenset(
+            node.attr
+            for module in self.modules.values()
+            if not module.is_test
+            for node, _ in module.attributes
+            if not isinstance(node.ctx, ast.Load) and last_name(node.value) not in ("self", "cls")
+        )
 
     def _binding_symbol(self, binding: Binding) -> Symbol | None:
         module = binding.scope.module
@@ -287,7 +308,7 @@ class Resolver:
                     return None
                 self._active.add(marker)
                 try:
-                    return self._bound(own, module.scope)
+                    return self._bound(name, own, module.scope)
                 finally:
                     self._active.discard(marker)
         found = self._find(f"{module.name}.{name}", module.name)
@@ -313,15 +334,16 @@ class Resolver:
         value = self.infer(expression.value, scope)
         if value is None:
             return None
-        if value.cls is not None:
-            return self.class_member(value.cls, expression.attr)
         if value.name == "typing.Union":
             parts = [each for each in value.args if each is not None and each != NONE]
             if len(parts) != 1:
                 return None
             value = parts[0]
-            if value.cls is not None:
-                return self.class_member(value.cls, expression.attr)
+        if value.cls is not None:
+            return self._instance_member(value.cls, expression.attr)
+        if isinstance(value.symbol, Class):
+            # `cls` of a class method: the class itself or one below it
+            return self._instance_member(value.symbol, expression.attr)
         return self._external(f"{value.name}.{expression.attr}") if "." in value.name else None
 
     # ---- classes -----------------------------------------------------------------------------------------------
@@ -376,17 +398,53 @@ class Resolver:
 
     def _class_member(self, cls: Class, name: str) -> Symbol | None:
         order, external, _ = self.ancestors(cls)
-        for each in order:
+        for index, each in enumerate(order):
             bindings = [b for b in each.scope.bindings.get(name, []) if not _is_overload(b)]
             if bindings and all(binding.kind in ("function", "class") for binding in bindings):
-                return self._bound(bindings, each.scope)
-            attributes = [*bindings, *each.attributes.get(name, [])]
-            if attributes:
-                return Variable(tuple(attributes), each)
+                return self._bound(name, bindings, each.scope)
+            attributes = each.attributes.get(name) or [
+                # what a constructor above stores in the instance hides what the class itself holds
+                binding
+                for above in order[index + 1 :]
+                for binding in above.attributes.get(name, [])
+                if bindings
+            ]
+            if bindings or attributes:
+                return self._variable(name, [*bindings, *attributes], each)
         for base in external:
             if base.startswith("temporalio.") and sdk.method(base, name):
                 return self._external(f"{base}.{name}")
         return None
+
+    def heirs(self, cls: Class) -> list[Class]:
+        """The project's classes below a class, at any depth."""
+        if self._below is None:
+            # asked anew from here, so that the answer does not depend on who asked first
+            active, self._active, self._below = self._active, set(), {}
+            below: dict[Class, list[Class]] = {}
+            for module in self.modules.values():
+                for each in module.classes:
+                    for base in self.ancestors(each)[0][1:]:
+                        below.setdefault(base, []).append(each)
+            self._active, self._below = active, below
+        return self._below.get(cls, [])
+
+    def _instance_member(self, cls: Class, name: str) -> Symbol | None:
+        """The attribute `name` of something that is a `cls` or of a class below it: a Variable lists what each of
+        these classes binds it to."""
+        return self._kept(cls, f"self.{name}", lambda: self._find_instance_member(cls, name))
+
+    def _find_instance_member(self, cls: Class, name: str) -> Symbol | None:
+        own = self.class_member(cls, name)
+        if not isinstance(own, Variable):
+            return own
+        bindings = dict.fromkeys(own.bindings)
+        for heir in self.heirs(cls):
+            other = self.class_member(heir, name)
+            if other is not own:
+                found = other.bindings if isinstance(other, Variable) else ()
+                bindings.update(dict.fromkeys(found or (Binding("opaque", heir.node, heir.scope),)))
+        return own if len(bindings) == len(own.bindings) else Variable(tuple(bindings), own.owner)
 
     # ---- types -------------------------------------------------------------------------------------------------
 
@@ -533,7 +591,10 @@ class Resolver:
             return self.annotation(function.node.returns, function.outer)
         if function.yields or not function.returned:
             return None
-        return union(self.infer(each, function.scope) if each is not None else NONE for each in function.returned)
+        found = [self.infer(each, function.scope) if each is not None else NONE for each in function.returned]
+        heirs = self.heirs(function.cls) if function.cls is not None else []
+        overrides = [heir.methods[function.name] for heir in heirs if function.name in heir.methods]
+        return union([*found, *(self.returns(each) for each in overrides)])
 
     def _returned(self, call: ast.Call, scope: Scope) -> Type | None:
         if isinstance(call.func, ast.Attribute) and call.func.attr in STUBS and call.args:
@@ -734,6 +795,14 @@ _KEEPS_FUNCTION = frozenset(
 def _keeps_function(decorator: ast.expr) -> bool:
     """Whether a decorator is known to hand back something that is called the same way."""
     return last_name(decorator_target(decorator)) in _KEEPS_FUNCTION
+
+
+def _is_placeholder(binding: Binding) -> bool:
+    """Whether a binding holds a value that somebody may be expected to replace."""
+    value = binding.value
+    if isinstance(value, ast.Call):
+        return last_name(value.func) in ("object", "timedelta")
+    return isinstance(value, (ast.Constant, ast.Dict, ast.List, ast.Tuple, ast.Set))
 
 
 def _is_overload(binding: Binding) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import typing
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from temporal_lint.facts import Module
     from temporal_lint.project import Project
 
+_CODE = re.compile("[A-Z]+[0-9]+")
 Applicability = Literal["safe", "unsafe"]
 
 
@@ -149,6 +151,8 @@ def rule(
         module = inspect.getmodule(function)
         parameters = list(inspect.signature(function).parameters)
         place = f"{function.__code__.co_filename}:{function.__code__.co_firstlineno}"
+        if not _CODE.fullmatch(code):
+            raise TypeError(f"{place}: the code of a rule is letters and then digits, such as `ABC101`, not `{code}`.")
         if len(parameters) > 2:
             raise TypeError(f"{place}: a rule takes the facts it checks and, if it needs it, the project.")
         subject = None

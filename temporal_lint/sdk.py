@@ -380,11 +380,17 @@ def history(dotted: str, parameter: str | None = None) -> History | None:
 
 
 def had(release: tuple[int, ...] | None, dotted: str, parameter: str | None = None) -> bool:
-    """Whether `release`, older than the tables, had a name or a parameter that is gone by now.
+    """Whether `release` had, or may have had, a name or a parameter that the tables' release has not.
 
     What left between two releases that were read counts as there, and so does a private name: nobody recorded those.
+    A release with features newer than the tables' may have anything.
     """
-    if release is None or release >= _numbers(version()):
+    if release is None:
+        return False
+    tables = _numbers(version())
+    if release[:2] > tables[:2]:
+        return True
+    if release >= tables:
         return False
     if parameter is None and dotted.rpartition(".")[2].startswith("_"):
         return True

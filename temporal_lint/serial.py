@@ -150,7 +150,7 @@ class Serial:
                 continue
             found = self._value(key, scope, "key", depth + 1)
             if found is not None:
-                return replace(found, what=f"a dict key that is {found.what}", advice=STRING_KEYS)
+                return found.as_key()
             found = self._value(value, scope, inner, depth + 1)
             if found is not None:
                 return found.inside(f"[{_short(key)}]")
@@ -173,7 +173,7 @@ class Serial:
         if isinstance(expression, ast.DictComp):
             found = self._value(expression.key, own, "key", depth + 1)
             if found is not None:
-                return replace(found, what=f"a dict key that is {found.what}", advice=STRING_KEYS)
+                return found.as_key()
             found = self._value(expression.value, own, inner, depth + 1)
             return found.inside("[*]") if found is not None else None
         assert isinstance(expression, (ast.ListComp, ast.SetComp, ast.GeneratorExp))
@@ -316,7 +316,7 @@ class Serial:
             self._given = before
 
     def _is_overridden(self, method: Function) -> bool:
-        heirs = self.project.subclasses.get(method.cls, ()) if method.cls is not None else ()
+        heirs = self.project.resolver.heirs(method.cls) if method.cls is not None else []
         return any(method.name in each.methods for each in heirs)
 
     def _array_element(self, dotted: str, call: ast.Call, scope: Scope) -> str | None:
@@ -327,6 +327,9 @@ class Serial:
             count = self.project.values.constant(call.args[0], scope)
             return "numpy.int64" if isinstance(count, int) and count > 0 else None
         leaves = list(_leaves(call.args[0]))
+        numbers = [self.project.values.constant(each, scope) for each in leaves]
+        if any(isinstance(each, int) and each.bit_length() > _MAX_BITS for each in numbers):
+            return None
         found = {kind.name if (kind := self.resolver.infer(each, scope)) is not None else "" for each in leaves}
         elements = {"builtins.int": "numpy.int64", "builtins.bool": "numpy.bool_"}
         return elements.get(found.pop()) if len(found) == 1 else None
@@ -384,7 +387,7 @@ class Serial:
         shape = self.shapes.shape(cls)
         if shape.kind == "unknown":
             return None
-        if not exact and (shape.open or cls in self.project.subclasses):
+        if not exact and (shape.open or self.project.resolver.heirs(cls)):
             # some heir may be a dataclass, or otherwise fit
             return None
         if (cls, place) not in self._known:
@@ -436,7 +439,7 @@ class Serial:
         written = self.project.kept(_names_written)
         if each.name in written:
             return True
-        makers = {"cls", cls.name, *(heir.name for heir in self.project.subclasses.get(cls, ()))}
+        makers = {"cls", cls.name, *(heir.name for heir in self.project.resolver.heirs(cls))}
         calls = (call.node for module in self.project.modules.values() for call in module.calls)
         return any(
             last_name(call.func) in makers
@@ -480,7 +483,7 @@ class Serial:
             if len(found.args) == 2:
                 key = self._typed(found.args[0], "key", declared=declared, depth=depth + 1)
                 if key is not None:
-                    return replace(key, what=f"a dict key that is {key.what}", advice=STRING_KEYS)
+                    return key.as_key()
                 return _step(self._typed(found.args[1], _within(place), declared=declared, depth=depth + 1))
             return None
         arguments = found.args if found.name == "builtins.tuple" else found.args[:1] if found.name in _ITERABLES else ()
@@ -556,7 +559,7 @@ class Serial:
         verdict = letter(family(found.name), self.converter, "annotation of keys") if found is not None else "-"
         if found is None or found.cls is not None or verdict == "-":
             return self._decoded(found, depth)
-        return self._refuse(f"a dict key that is {article(found)}", STRING_KEYS) if verdict == "r" else None
+        return self._refuse(article(found), "").as_key() if verdict == "r" else None
 
     def _decoded_class(self, cls: Class, subscripted: bool, depth: int) -> Refusal | None:
         shape = self.shapes.shape(cls)
@@ -621,6 +624,10 @@ def _all_refused(found: list[Refusal | None]) -> Refusal | None:
     if not refusals or len(refusals) != len(found):
         return None
     return next((each for each in refusals if each.drained), refusals[0])
+
+
+# An integer that int64 cannot hold makes an array of Python's own integers.
+_MAX_BITS = 63
 
 
 def _leaves(expression: ast.expr) -> Iterator[ast.expr]:

@@ -35,13 +35,23 @@ class Refusal:
     """What cannot be carried. `path` leads from the whole to it (`.lock`, `[2]`, `["key"]`; "" is the whole itself);
     `what` names it as a phrase; `advice` says what to send instead.
 
-    `drained` marks what is carried after all, but used up by encoding it.
+    `drained` marks what is carried after all, but used up by encoding it; `in_keys` what stands in a key of a dict.
     """
 
     path: str
     what: str
     advice: str
     drained: bool = False
+    in_keys: bool = False
+
+    def as_key(self) -> Refusal:
+        """The same as (a part of) a key of the dict that is looked at."""
+        return replace(self, what=f"a dict key that is {self.what}", advice=STRING_KEYS, in_keys=True)
+
+    @property
+    def is_part(self) -> bool:
+        """Whether it is held by what was asked about, and not that itself."""
+        return bool(self.path) or self.in_keys
 
     def inside(self, step: str) -> Refusal:
         """The same, seen from one level up."""

@@ -269,3 +269,50 @@ def test_a_budget_without_a_bound_for_one_attempt_is_left_alone_in_tests() -> No
     text = f"{HEAD}async def use():\n    await workflow.execute_activity(charge, 'A', schedule_to_close_timeout=T)\n"
     assert len(findings({"app.py": text}, "TMP102")) == 1
     assert findings({"tests/test_app.py": text}, "TMP102") == []
+
+
+# ---- whose word it is ----------------------------------------------------------------------------------------------
+
+WRAPPER = """
+async def run1(activity, argument, *, timeout=None):
+    return await workflow.execute_activity(activity, argument, start_to_close_timeout=timeout)
+
+async def flow():
+    await run1(charge, "order"GIVEN)
+"""
+
+
+@pytest.mark.parametrize(("given", "code"), [("", "TMP101"), (", timeout=30", "TMP108")])
+def test_advice_uses_the_words_of_the_function_that_is_called(given: str, code: str) -> None:
+    [(_, found)] = findings(HEAD + WRAPPER.replace("GIVEN", given), code)
+    assert "`timeout=timedelta(...)`" in found.advice
+
+
+# ---- values that a class or program fills in -----------------------------------------------------------------------
+
+BASE = """
+class Base:
+    timeout = None
+
+    async def flow(self):
+        await workflow.execute_activity(charge, "order", start_to_close_timeout=self.timeout)
+
+class Other: ...
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "count"),
+    [
+        ("", 1),
+        ("class Heir(Base): timeout = T", 0),
+        ("class Heir(Other): timeout = T", 1),
+        ("class Heir(Base):\n    def __init__(self): self.timeout = T", 0),
+        ("class Mixin: timeout = T\nclass Heir(Mixin, Base): ...", 0),
+        ("class Heir(Base):\n    @property\n    def timeout(self): return T", 0),
+        ("def configure(base):\n    base.timeout = T", 0),
+        ("def configure(base):\n    base.other = T", 1),
+    ],
+)
+def test_an_attribute_is_what_any_class_below_makes_it(more: str, count: int) -> None:
+    assert len(reported(HEAD + BASE + more, "TMP101")) == count

@@ -139,6 +139,18 @@ def test_colour(app: Path) -> None:
     assert "\x1b[" not in lint(app, "check", "--color", "never", FORCE_COLOR="1").stdout
 
 
+def test_an_empty_path_is_refused(app: Path) -> None:
+    done = lint(app, "check", "")
+    assert done.returncode == 2 and "a path is empty" in done.stderr
+
+
+def test_notes_are_of_what_was_asked_for(app: Path) -> None:
+    (app / "lost").mkdir()
+    (app / "lost" / "link.py").symlink_to("nowhere.py")
+    assert "link.py" not in lint(app, "check", "flow.py").stderr
+    assert "link.py" in lint(app, "check", "flow.py", "lost").stderr
+
+
 def test_the_project_around_a_file_is_read(app: Path) -> None:
     (app / "acts.py").write_text("from temporalio import activity\n\n\n@activity.defn\ndef send(a: int) -> None: ...\n")
     (app / "flow.py").write_text(
@@ -211,11 +223,23 @@ def own_rule(app: Path, body: str, code: str = "ACME1", name: str = "own_rule", 
 def test_rules_of_ones_own(app: Path) -> None:
     own_rule(app, 'yield Finding(call.module, call.node, "m", "a")')
     assert "ACME1" in codes(app, "--select", "ACME1", "flow.py")
-    own_rule(app, "yield 1 / 0")
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("yield 1 / 0", "ZeroDivisionError"),
+        ("import sys; sys.exit(3); yield", "SystemExit"),
+        ("yield 'text'", "it yields str, not Finding"),
+        ("import ast; yield Finding(call.module, ast.Pass(), 'm', 'a')", "has no place in"),
+    ],
+)
+def test_a_rule_that_fails_is_blamed_and_the_others_go_on(app: Path, body: str, words: str) -> None:
+    own_rule(app, body)
     done = lint(app, "check", "flow.py")
-    assert done.returncode == 2
-    assert "TMP101" in done.stdout
-    assert done.stderr.count("ACME1") == 1 and "flow.py" in done.stderr and "ZeroDivisionError" in done.stderr
+    assert done.returncode == 2 and "TMP101" in done.stdout
+    assert "ACME1" in done.stderr and "flow.py" in done.stderr and words in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -225,6 +249,8 @@ def test_rules_of_ones_own(app: Path) -> None:
         ({"name": "other"}, "own-rule"),
         ({"name": "wall_clock", "file": "own_rule.py"}, "own-rule"),
         ({"body": "this is no Python"}, "SyntaxError"),
+        ({"body": "pass\n\nimport sys\nsys.exit(3)"}, "SystemExit"),
+        ({"code": "acme one"}, "letters and then digits"),
     ],
 )
 def test_rule_file_that_breaks_the_contract_is_refused(app: Path, changes: dict[str, str], word: str) -> None:

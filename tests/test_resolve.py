@@ -155,4 +155,4 @@ def test_ancestors_are_in_the_order_of_the_bases() -> None:
         for each in classes.values():
             joined.resolver.ancestors(each)
     assert [each.name for each in joined.resolver.ancestors(classes["Both"])[0]] == ["Both", "Left", "Right", "Top"]
-    assert len(joined.subclasses[classes["Top"]]) == 3_003
+    assert len(joined.resolver.heirs(classes["Top"])) == 3_003

@@ -296,6 +296,7 @@ CARRIED = (
     "endless(1)",
     "maker.make()",
     "np.array([1.5, 2])",
+    "np.array([2**70])",
     "np.array([1, 2], dtype=float)",
     "np.array(unknown)",
     "np.array([])",
@@ -544,6 +545,10 @@ async def call():
         ("del made['self']", 0),
         ("made.clear()", 0),
         ("for made in ({},): pass", 0),
+        ("view = made; del view['self']", 0),
+        ("held = [made]; held[0].clear()", 0),
+        ("for view in (made,): view.clear()", 0),
+        ("print(len(made)); assert made", 1),
     ],
 )
 def test_a_container_holds_itself_until_its_name_means_another(again: str, count: int) -> None:
@@ -671,3 +676,25 @@ def test_a_result_that_nobody_decodes_by_its_annotation_only_has_to_be_encoded()
     assert not findings(HEAD + text + by_name, "TMP203")
     assert not findings(HEAD + text + typed, "TMP203")
     assert findings(HEAD + text + by_name.replace("'loose'", "loose"), "TMP203")
+
+
+@pytest.mark.parametrize(
+    ("handler", "words"),
+    [
+        ("@workflow.signal\n    async def", "dropped with a line in the worker's log"),
+        ("@workflow.query\n    def", "the query fails"),
+        ("@workflow.update\n    async def", "the update is rejected"),
+        ("@workflow.run\n    async def", "retried for ever"),
+    ],
+)
+def test_what_comes_of_a_parameter_is_said_for_each_kind(handler: str, words: str) -> None:
+    text = f"""
+import threading
+from temporalio import workflow
+
+@workflow.defn
+class Flow:
+    {handler} take(self, lock: dict[tuple[int, int], str]) -> None: ...
+"""
+    [(_, found)] = findings(text, "TMP202")
+    assert words in found.message and " holds a dict key" in found.message

@@ -40,7 +40,7 @@ def _modules(extra: Sequence[Path]) -> Iterator[ModuleType]:
     for point in entry_points(group=GROUP):
         try:
             loaded = point.load()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ConfigError(f"The rules of the entry point `{point.name}` cannot be loaded: {error}.") from error
         if not isinstance(loaded, ModuleType):
             raise ConfigError(f"The entry point `{point.name}` of {GROUP} must name a module or a package.")
@@ -57,7 +57,7 @@ def _package(package: ModuleType) -> Iterator[ModuleType]:
         name = f"{package.__name__}.{found.name}"
         try:
             yield importlib.import_module(name)
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ConfigError(f"The rule {name} cannot be loaded: {type(error).__name__}: {error}.") from error
 
 
@@ -73,7 +73,7 @@ def _file(path: Path) -> ModuleType:
     sys.modules[path.stem] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise ConfigError(f"{path}: the file of rules cannot be loaded: {type(error).__name__}: {error}.") from error
     finally:
         if before is None:

@@ -123,6 +123,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from temporal_lint.contracts import UNDELIVERED
 from temporal_lint.converters import Converters
 from temporal_lint.decorators import is_transparent, keeps_arguments
 from temporal_lint.facts import Class, Function, Parameter
@@ -294,9 +295,7 @@ def _is_made_here(bound: Bound, project: Project) -> bool:
 
 
 def _undecoded(family: Family) -> str:
-    if family == "signal":
-        return "the signal is dropped with a line in the worker's log"
-    return {"query": "the query fails", "update": "the update is rejected"}.get(family, _CONSEQUENCE[family])
+    return UNDELIVERED.get(family) or _CONSEQUENCE[family]
 
 
 def _is_plain(function: Function, project: Project) -> bool:

@@ -171,7 +171,7 @@ if TYPE_CHECKING:
 _START = "start_to_close_timeout"
 _TIMEOUTS = (_START, "schedule_to_close_timeout")
 _NEITHER = f"neither `{_START}` nor `schedule_to_close_timeout`"
-_ADVICE = f"Pass `{_START}=timedelta(...)`, longer than the longest attempt that can still succeed."
+_ADVICE = "Pass `{}=timedelta(...)`, longer than the longest attempt that can still succeed."
 
 
 @rule("TMP101", Severity.ERROR, fix="unsafe")
@@ -194,11 +194,13 @@ def _finding(call: SdkCall) -> Finding:
     what = f"`{call.name}` gets {_NEITHER}"
     if call.via:
         what = f"`{call.via[0].name}` hands its timeout on to `{call.name}`, and this call gives {_NEITHER}"
+    spellings = [call.spelling(each) for each in _TIMEOUTS]
+    option = next((each for each in spellings if each not in _TIMEOUTS), _START)
     return Finding(
         call.module,
         call.node,
         f"{what}: the SDK raises ValueError, the workflow task is retried for ever and the workflow hangs.",
-        _ADVICE,
+        _ADVICE.format(option),
         fix=partial(_fix, call) if not call.via and not call.configured else None,
     )
 
@@ -268,7 +270,7 @@ def _declaration(function: Function, project: Project) -> Iterator[Finding]:
             decorator,
             f"The activity `{function.name}` is declared with {_NEITHER}: the server refuses to schedule it, and the "
             "workflow's task is retried for ever.",
-            _ADVICE,
+            _ADVICE.format(_START),
         )
 
 

@@ -4,8 +4,9 @@
 Reports imports and attributes that do not exist: of modules (`workflow.ApplicationError`), of classes and enumerations
 (`ParentClosePolicy.ABANDONED`), and of objects whose SDK type is certain (`handle.results()` on a `WorkflowHandle`).
 Names that an older release had count as missing, and the release that dropped them is named, unless the project locks
-or pins such a release (`sdk-version`). What exists is read from tables that come with the linter; the SDK need not be
-installed.
+or pins such a release (`sdk-version`). Names that came after the project's release are not reported. What exists is
+read from tables that come with the linter; the SDK need not be installed. A project that asks for a newer release than
+the tables' may use any name.
 
 Silent: private names that exist; a variable that only looks like the module; names behind `TYPE_CHECKING`, a check of
 a version, `hasattr`, `try` with `ImportError` or `AttributeError`; annotations that are never evaluated; attributes
@@ -109,7 +110,7 @@ def api_does_not_exist(module: Module, project: Project) -> Iterator[Finding]:
         if sdk.had(project.sdk_release, ".".join(missing)):
             continue
         if not _is_guarded(module, each.node):
-            yield _finding(module, each.node, *missing, "ImportError when this module is imported")
+            yield _finding(module, each.node, *missing, "ImportError when this module is imported", project)
     for chain, scope in module.attributes:
         found = _first_missing(chain, scope, project)
         if found is None:
@@ -120,7 +121,7 @@ def api_does_not_exist(module: Module, project: Project) -> Iterator[Finding]:
         if sdk.had(project.sdk_release, f"{owner}.{node.attr}"):
             continue
         if not _is_unevaluated(module, node, scope) and not _is_set(project, node.attr):
-            yield _finding(module, node, owner, node.attr, "AttributeError when this line runs")
+            yield _finding(module, node, owner, node.attr, "AttributeError when this line runs", project)
 
 
 def _missing_import(each: Import) -> tuple[str, str] | None:
@@ -239,13 +240,14 @@ def _is_set(project: Project, name: str) -> bool:
     )
 
 
-def _finding(module: Module, node: ast.AST, owner: str, name: str, error: str) -> Finding:
+def _finding(module: Module, node: ast.AST, owner: str, name: str, error: str, project: Project) -> Finding:
+    release = ".".join(map(str, project.sdk_release)) if project.sdk_release is not None else sdk.version()
     past = sdk.history(f"{owner}.{name}")
     removed = past.removed if past is not None else None
     if removed is not None:
         message = f"Release {removed} of the SDK removed `{owner}.{name}`: {error}."
     else:
-        message = f"The SDK (release {sdk.version()}) has no `{owner}.{name}`: {error}."
+        message = f"The SDK (release {release}) has no `{owner}.{name}`: {error}."
     return Finding(module, node, message, _advice(owner, name, removed))
 
 

@@ -138,7 +138,7 @@ def argument_not_serializable(call: SdkCall, project: Project) -> Iterator[Findi
         if refusal is None or expected_to_fail(call.module, call.node):
             continue
         node = call.place(each.bound)
-        verb = "holds" if refusal.path else "is"
+        verb = "holds" if refusal.is_part else "is"
         message = f"{each.label} of `{call.name}` {verb} {refusal.phrase}{_consequence(refusal, call)}"
         severity = Severity.WARNING if refusal.drained else Severity.ERROR
         yield Finding(call.module, node, message, refusal.advice, severity)

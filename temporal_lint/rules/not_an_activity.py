@@ -265,7 +265,7 @@ def _is_undecorated(function: Function, expression: ast.expr, scope: Scope, proj
     if _owner(expression, scope, project) is not None:
         return True
     # through an instance, a subclass may stand in
-    return not any(function.name in each.methods for each in project.subclasses.get(function.cls, ()))
+    return not any(function.name in each.methods for each in project.resolver.heirs(function.cls))
 
 
 def _is_plain(cls: Class, project: Project) -> bool:

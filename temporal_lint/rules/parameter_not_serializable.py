@@ -11,7 +11,8 @@ which no caller needs to send.
 
 ## Why
 What the caller sends is refused when it is encoded, or the worker cannot decode it: the activity or the workflow task
-fails on each attempt, before its first line runs.
+fails on each attempt, before its first line runs; a query fails, an update is rejected, a signal is dropped with a line
+in the worker's log.
 
 ## Invalid
 ```python
@@ -117,11 +118,11 @@ def parameter_not_serializable(function: Function, project: Project) -> Iterator
             continue
         refusal = found.serial.annotation(parameter.annotation, function.outer, decoded=decoded)
         if refusal is not None:
-            verb = "holds" if refusal.path else "takes"
+            verb = "holds" if refusal.is_part else "takes"
             yield Finding(
                 function.module,
                 parameter.annotation,
                 f"The parameter `{parameter.name}` of {found.label} {verb} {refusal.phrase}, which the data converter "
-                "cannot carry: every attempt fails before the first line runs.",
+                f"cannot carry: {found.undelivered}.",
                 refusal.advice,
             )

@@ -124,4 +124,4 @@ def return_not_serializable(function: Function, project: Project) -> Iterator[Fi
 
 
 def _said(subject: str, found: Contract, refusal: Refusal, consequence: str) -> str:
-    return f"{subject.format(found.label)} {'holds' if refusal.path else 'is'} {refusal.phrase}{consequence}"
+    return f"{subject.format(found.label)} {'holds' if refusal.is_part else 'is'} {refusal.phrase}{consequence}"

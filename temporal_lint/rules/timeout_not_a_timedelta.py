@@ -126,7 +126,7 @@ def timeout_not_a_timedelta(call: SdkCall) -> Iterator[Finding]:
             call.place(bound),
             f"`{name}` is a value of type `{found}`, but `{call.name}` needs a `timedelta`: "
             f"{'the workflow task fails and is retried for ever' if in_workflow else 'the SDK raises an error'}.",
-            f"Write `{name}=timedelta(...)`, which names its unit.",
+            f"Write `{call.spelling(name)}=timedelta(...)`, which names its unit.",
             fix=partial(_fix, bound.expression) if bound.here and not call.via and found in ("int", "float") else None,
         )
 

@@ -21,7 +21,7 @@ from temporal_lint.project import Project
 from temporal_lint.resolve import External, Symbol, Type, Variable
 from temporal_lint.shapes import Field, Shape, Shapes
 from temporal_lint.target import release
-from temporal_lint.values import Bound
+from temporal_lint.values import UNKNOWN, Bound
 from temporal_lint.verdicts import (
     CONNECT_PYDANTIC,
     CYCLE,
@@ -327,9 +327,10 @@ class Serial:
             count = self.project.values.constant(call.args[0], scope)
             return "numpy.int64" if isinstance(count, int) and count > 0 else None
         leaves = list(_leaves(call.args[0]))
-        numbers = [self.project.values.constant(each, scope) for each in leaves]
-        if any(isinstance(each, int) and each.bit_length() > _MAX_BITS for each in numbers):
-            return None
+        for each in leaves:
+            number = self.project.values.constant(each, scope)
+            if isinstance(each, ast.BinOp) if number is UNKNOWN else _is_wide(number):
+                return None
         found = {kind.name if (kind := self.resolver.infer(each, scope)) is not None else "" for each in leaves}
         elements = {"builtins.int": "numpy.int64", "builtins.bool": "numpy.bool_"}
         return elements.get(found.pop()) if len(found) == 1 else None
@@ -628,6 +629,10 @@ def _all_refused(found: list[Refusal | None]) -> Refusal | None:
 
 # An integer that int64 cannot hold makes an array of Python's own integers.
 _MAX_BITS = 63
+
+
+def _is_wide(number: object) -> bool:
+    return isinstance(number, int) and number.bit_length() > _MAX_BITS
 
 
 def _leaves(expression: ast.expr) -> Iterator[ast.expr]:

@@ -48,6 +48,18 @@ def test_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert_no_server_left(tmp_path)
 
 
+def test_hang_is_one_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its method "signal" fails the test that hangs, and the next one runs on the same server.
+
+    That needs a loop that waits: a signal that meets a running activity is that activity's error, with the SDK alone.
+    """
+    monkeypatch.setenv("TROUBLE", "hang after the work")
+    found = run(tmp_path, "trouble", "-p", "no:xdist", "--timeout", "4", "--timeout-method", "signal")
+    assert found.outcomes() == {"test_before": "passed", "test_trouble": "failed", "test_after": "passed"}
+    assert "Timeout" in found.tests["test_trouble"].text
+    assert_no_server_left(tmp_path)
+
+
 def test_worker_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An xdist worker that is killed loses its own test only."""
     monkeypatch.setenv("TROUBLE", "worker killed")

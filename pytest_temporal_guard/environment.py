@@ -7,9 +7,8 @@ gives it on the dev server, where each workflow has a clock of its own.
 from __future__ import annotations
 
 import contextlib
-import inspect
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -42,7 +41,6 @@ __all__ = [
     "connect",
     "connect_dev",
     "download",
-    "pump_sdk_environment",
 ]
 
 MAX_DRIFT = timedelta(days=36_525)
@@ -266,52 +264,6 @@ async def download(kind: Kind) -> Location:
     if location is None:
         raise ServerError(f"The server that the SDK has downloaded is not where it used to be. {HOW_TO_GET_ONE}")
     return location
-
-
-def pump_sdk_environment() -> Callable[[], None]:
-    """Put a pump under `WorkflowEnvironment.start_time_skipping`, for suites that use it; returns what undoes it.
-
-    The SDK has one place, not public, where it unlocks the clock. Where a release has it no more, or made otherwise,
-    it is left as it is. Doing it twice is doing it once.
-    """
-    import temporalio.testing._workflow as module
-
-    undo: list[Callable[[], None]] = []
-    for owner in list(vars(module).values()):
-        original = vars(owner).get("time_skipping_unlocked") if isinstance(owner, type) else None
-        if (
-            original is None
-            or hasattr(original, "_is_pumped")
-            or not inspect.isfunction(original)
-            or list(inspect.signature(original).parameters) != ["self"]
-        ):
-            continue
-        pumped = _pumped(original)
-        setattr(owner, "time_skipping_unlocked", pumped)  # noqa: B010 (mypy allows no assignment)
-
-        def put_back(owner: type = owner, pumped: object = pumped, original: object = original) -> None:
-            if vars(owner).get("time_skipping_unlocked") is pumped:
-                setattr(owner, "time_skipping_unlocked", original)  # noqa: B010
-
-        undo.append(put_back)
-
-    def undo_all() -> None:
-        while undo:
-            undo.pop()()
-
-    return undo_all
-
-
-def _pumped(original: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    @contextlib.asynccontextmanager
-    async def time_skipping_unlocked(self: Any) -> AsyncIterator[None]:
-        # False too where the attributes are gone: then the SDK decides by itself.
-        is_on = getattr(self, "_auto_time_skipping", False) and getattr(self, "_supports_time_skipping", True)
-        async with Pump.of(self.client).waiting() if is_on else original(self):
-            yield
-
-    time_skipping_unlocked._is_pumped = True  # type: ignore[attr-defined]
-    return time_skipping_unlocked
 
 
 class _PumpInterceptor(Interceptor):

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from temporalio.testing import WorkflowEnvironment
 
+from pytest_temporal_guard.orphans import end_with_this_process
 from pytest_temporal_guard.server import Kind, sdk_binaries
 from pytest_temporal_guard.settings import Settings
 
@@ -42,7 +43,9 @@ def _wrap(name: str, prefix: str, path: str | None, started: Callable[[str], Non
         if path is not None and not downloaded and options.get(f"{prefix}_existing_path") is None:
             options[f"{prefix}_existing_path"] = path
         environment: WorkflowEnvironment = await original.__func__(cls, *args, **options)
-        started(environment.client.service_client.config.target_host)
+        target = environment.client.service_client.config.target_host
+        end_with_this_process(int(target.rpartition(":")[2]))
+        started(target)
         return environment
 
     setattr(WorkflowEnvironment, name, classmethod(start))

@@ -159,13 +159,15 @@ def sdk_binaries(
     """The programs with which the SDK's own environments need no download.
 
     `given`, `origin` and the environment variable mean the server of `kind`, as in `locate`, which also says the
-    errors. An address is no program: then the SDK is left to itself for this kind.
+    errors. An address is no program: then this kind is looked for as if nothing were given.
     """
     without = {name: value for name, value in environ.items() if name != ENVIRONMENT_VARIABLE}
 
     def path(wanted: Kind) -> str | None:
         mine = wanted == kind
         place = locate(wanted, given=given if mine else None, origin=origin, environ=environ if mine else without)
+        if place.address:
+            place = locate(wanted, environ=without)
         return place.path or None
 
     return SdkBinaries(path("time-skipping"), path("dev"))

@@ -127,10 +127,11 @@ def _gap(attempt: Attempt) -> float:
 
 
 def _gaps(attempt: Attempt) -> tuple[str, ...]:
-    """The longest gaps, by when they began."""
+    """The longest gaps, by when they began, without those that are nothing beside the longest."""
     points = [attempt.start, *(each.at for each in attempt.beats)]
     gaps = sorted(zip(attempt.gaps, points, strict=False), key=lambda each: -each[0].total_seconds())[:3]
     return tuple(
         f"{gap.total_seconds():,.1f} s from {(begin - attempt.start).total_seconds():,.1f} s after its start"
         for gap, begin in gaps
+        if gap >= gaps[0][0] / 10
     )

@@ -27,8 +27,8 @@ from temporalio.worker import Worker
 with workflow.unsafe.imports_passed_through():
     from pytest_temporal_guard import environment
     from pytest_temporal_guard.clock import Pump
-    from pytest_temporal_guard.environment import GuardEnvironment, connect, connect_dev, pump_sdk_environment
-    from pytest_temporal_guard.server import Server, ServerError, locate, sdk_binaries
+    from pytest_temporal_guard.environment import GuardEnvironment, connect, connect_dev
+    from pytest_temporal_guard.server import Server, ServerError, locate
 
 T = TypeVar("T")
 QUEUE = "queue"
@@ -578,69 +578,6 @@ def test_download(tmp_path: Path) -> None:
     earlier = tmp_path / f"temporal-test-server-sdk-python-{version}"
     earlier.symlink_to(locate("time-skipping").path)
     assert downloaded(tmp_path) == f"{earlier}, downloaded earlier by the SDK True\n"
-
-
-# The SDK's own environment
-
-
-async def in_sdk_environment(test: Callable[[WorkflowEnvironment], Awaitable[None]]) -> None:
-    path = sdk_binaries().test_server
-    async with await WorkflowEnvironment.start_time_skipping(test_server_existing_path=path) as env, worker(env):
-        await within(30, test(env))
-
-
-async def activity_beside_timer(env: WorkflowEnvironment) -> Any:
-    results = await asyncio.gather(
-        execute(env, Calls.run, "real", 0.3, 60.0), execute(env, Sleeps.run, HOUR), return_exceptions=True
-    )
-    return results[0]
-
-
-def test_the_sdks_environment_is_pumped() -> None:
-    async def test(env: WorkflowEnvironment) -> None:
-        assert await activity_beside_timer(env) == 0.3
-        async with Clock(env) as clock:
-            for _ in range(20):
-                await execute(env, Sleeps.run, 1.0)
-            assert await clock.skipped() < HOUR
-        with env.auto_time_skipping_disabled(), pytest.raises(asyncio.TimeoutError):
-            await within(0.2, execute(env, Sleeps.run, HOUR))
-
-    undo = pump_sdk_environment()
-    again = pump_sdk_environment()
-    again()
-    try:
-        asyncio.run(in_sdk_environment(test))
-    finally:
-        undo()
-        undo()
-
-
-def test_the_pump_is_taken_away_again() -> None:
-    """Without it the SDK times out an activity that runs, or leaps to the run timeout: see `Pump`."""
-
-    async def test(env: WorkflowEnvironment) -> None:
-        async with Clock(env) as clock:
-            result = await activity_beside_timer(env)
-            assert isinstance(result, WorkflowFailureError) or await clock.skipped() > DAY
-
-    pump_sdk_environment()()
-    asyncio.run(in_sdk_environment(test))
-
-
-def test_a_changed_sdk_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    import temporalio.testing._workflow as module
-
-    class Changed:
-        def time_skipping_unlocked(self, otherwise: int) -> None:
-            pass
-
-    original = vars(Changed)["time_skipping_unlocked"]
-    monkeypatch.setattr(module, "_V1WorkflowEnvironment", Changed)
-    pump_sdk_environment()()
-    undo = pump_sdk_environment()
-    assert vars(Changed)["time_skipping_unlocked"] is original
-    undo()
 
 
 # The dev server

@@ -163,7 +163,7 @@ def test_binaries_for_the_sdk(nothing: Path) -> None:
     assert sdk_binaries(environ) == SdkBinaries(test_server, cli)
     mine = program(nothing / "mine")
     assert sdk_binaries(environ, given=mine) == SdkBinaries(mine, cli)
-    assert sdk_binaries(environ, given="localhost:7233") == SdkBinaries(None, cli)
+    assert sdk_binaries(environ, given="localhost:7233") == SdkBinaries(test_server, cli)
     assert sdk_binaries({**environ, "TEMPORAL_GUARD_SERVER": mine}, kind="dev") == SdkBinaries(test_server, mine)
 
 

@@ -60,6 +60,14 @@ def test_hang_is_one_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert_no_server_left(tmp_path)
 
 
+def test_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither the plugin's server nor that of an environment of the SDK's outlives a SIGKILL."""
+    monkeypatch.setenv("TROUBLE", "killed beside an environment of the SDK's")
+    run(tmp_path, "trouble", "-p", "no:xdist")
+    assert len(list(tmp_path.glob("server-sdk-*"))) == 1
+    assert_no_server_left(tmp_path)
+
+
 def test_worker_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An xdist worker that is killed loses its own test only."""
     monkeypatch.setenv("TROUBLE", "worker killed")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -31,8 +31,14 @@ class Wrapper:
 class Calls(Definitions):
     """Definitions, and the calls between them."""
 
-    def __init__(self, modules: Iterable[Module], settings: Settings, find: Find | None = None) -> None:
-        super().__init__(modules, settings, find)
+    def __init__(
+        self,
+        modules: Iterable[Module],
+        settings: Settings,
+        find: Find | None = None,
+        beside: Callable[[], frozenset[str]] = frozenset,
+    ) -> None:
+        super().__init__(modules, settings, find, beside)
         self._sdk_calls: dict[Module, list[SdkCall]] = {}
         self._wrappers: dict[Function, list[Wrapper]] = {}
         self._helpers: dict[Function, list[Wrapper]] = {}
@@ -208,55 +214,56 @@ class Calls(Definitions):
 
     def _through(self, call: Call, wrapper: Wrapper) -> SdkCall:
         """The inner call of a wrapper with the caller's arguments in the place of the wrapper's parameters."""
-        outer = self._bind(call, "", "other", None)
-        given, rest_positional, rest_keywords = self._fill(wrapper.function, outer)
+        received = self._received(self._bind(call, "", "other", None), wrapper)
+        via = (wrapper.function, *wrapper.inner.via)
+        return replace(received, call=call, via=via, stub=None, configured=False, inner=wrapper.inner)
+
+    def _received(self, outer: SdkCall, wrapper: Wrapper) -> SdkCall:
+        """What the API receives when the wrapper is called with the arguments of `outer`, one wrapper at a time: a
+        `*args` is handed to the next wrapper's parameters, and not to the API's."""
         inner = wrapper.inner
-        positional: list[Bound] = []
-        keywords: dict[str, Bound] = {}
-        open_positional, open_keywords = outer.open_positional, inner.open_keywords
-        for bound in inner.positional:
-            positional.append(self._substitute(bound, wrapper.function, given))
-        for name, bound in inner.keywords.items():
-            keywords[name] = self._substitute(bound, wrapper.function, given)
-        own = wrapper.function.scope.bindings
+        if inner.inner is None:
+            return self._handed_on(outer, wrapper.function, inner)
+        between = self._handed_on(outer, wrapper.function, self._bind(inner.call, "", "other", None))
+        return self._received(between, Wrapper(inner.via[0], inner.inner))
+
+    def _handed_on(self, outer: SdkCall, function: Function, inner: SdkCall) -> SdkCall:
+        """`inner`, a call in the body of `function`, with the arguments of `outer` in the place of the parameters."""
+        given, rest_positional, rest_keywords = self._fill(function, outer)
+        own = function.scope.bindings
         # a variadic that the wrapper binds anew no longer holds what the caller gave
-        kinds = {each.kind: each.name for each in wrapper.function.parameters if len(own[each.name]) == 1}
+        kinds = {each.kind: each.name for each in function.parameters if len(own[each.name]) == 1}
+        variadic = kinds.get("var-positional")
+        scopes = {each.scope for each in rest_positional}
+        if variadic is not None and not outer.open_positional and len(scopes) < 2:
+            display = ast.List([each.expression for each in rest_positional], ast.Load())
+            given[variadic] = Bound(display, scopes.pop() if scopes else outer.call.scope)
+        positional = [self._substitute(bound, function, given, variadic) for bound in inner.positional]
+        keywords = {name: self._substitute(bound, function, given, variadic) for name, bound in inner.keywords.items()}
+        open_positional = outer.open_positional
         splats = [each.value for each in inner.node.keywords if each.arg is None]
         rest = kinds.get("var-keyword")
-        if rest is not None and any(isinstance(each, ast.Name) and each.id == rest for each in splats):
-            if _uses(wrapper.function, rest) == 1:
-                keywords = {**rest_keywords, **keywords}
-                open_keywords = outer.open_keywords if len(splats) == 1 else True
-            else:
-                # the wrapper may take keywords out or add its own
-                open_keywords = True
-        elif rest_keywords:
+        hands_on = rest is not None and any(isinstance(each, ast.Name) and each.id == rest for each in splats)
+        open_keywords = inner.open_keywords
+        if hands_on and rest is not None and _uses(function, rest) == 1:
+            keywords = {**rest_keywords, **keywords}
+            open_keywords = len(splats) != 1
+        elif hands_on or rest_keywords:
+            # the wrapper may take keywords out or add its own
             open_keywords = True
-        open_keywords = open_keywords or outer.open_keywords
         if inner.open_positional:
-            stars = [each.value for each in inner.node.args if isinstance(each, ast.Starred)]
-            if len(stars) == 1 and isinstance(stars[0], ast.Name) and stars[0].id == kinds.get("var-positional"):
+            stars = [each for each in inner.node.args if isinstance(each, ast.Starred)]
+            is_rest = isinstance(stars[0].value, ast.Name) and stars[0].value.id == variadic
+            if len(stars) == 1 and is_rest and inner.node.args[-1] is stars[0]:
                 positional.extend(rest_positional)
             else:
                 open_positional = True
-        args = keywords.get("args")
-        variadic = kinds.get("var-positional")
-        if args is not None and variadic and self._is_rest(args.expression, variadic) and not open_positional:
-            elements: list[ast.expr] = [each.expression for each in rest_positional]
-            if all(each.scope is call.scope for each in rest_positional):
-                display = ast.List(elements, ast.Load())
-                keywords["args"] = Bound(display, call.scope, True)
         return replace(
             inner,
-            call=call,
             positional=tuple(positional),
             keywords=keywords,
             open_positional=open_positional,
-            open_keywords=open_keywords,
-            via=(wrapper.function, *inner.via),
-            stub=None,
-            configured=False,
-            inner=inner,
+            open_keywords=open_keywords or outer.open_keywords,
         )
 
     @staticmethod
@@ -286,13 +293,19 @@ class Calls(Definitions):
         rest = {name: bound for name, bound in outer.keywords.items() if name not in named}
         given.update({name: bound for name, bound in outer.keywords.items() if name in named})
         for parameter in function.bound_parameters:
-            if parameter.default is not None and parameter.name not in given and not outer.open_keywords:
+            is_open = outer.open_keywords or (outer.open_positional and parameter.kind != "keyword-only")
+            if parameter.default is not None and parameter.name not in given and not is_open:
                 given[parameter.name] = Bound(parameter.default, function.outer, False)
         return given, list(outer.positional[len(slots) :]), rest
 
-    def _substitute(self, bound: Bound, function: Function, given: dict[str, Bound]) -> Bound:
+    def _substitute(self, bound: Bound, function: Function, given: dict[str, Bound], variadic: str | None) -> Bound:
+        """What the caller gave in the place of a parameter, or of a list of all that is in `*args`."""
         expression = bound.expression
-        if isinstance(expression, ast.Name) and bound.scope is function.scope and expression.id in given:
+        if bound.scope is not function.scope:
+            return Bound(expression, bound.scope, False)
+        if variadic in given and self._is_rest(expression, variadic):
+            return given[variadic]
+        if isinstance(expression, ast.Name) and expression.id in given:
             bindings = function.scope.bindings.get(expression.id, [])
             # only a parameter that the wrapper never rebinds is what the caller gave
             if len(bindings) == 1 and bindings[0].kind == "parameter":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal
@@ -12,6 +12,7 @@ from temporal_lint.facts import Call, Class, Function, Module, Scope, decorator_
 from temporal_lint.resolve import External, Find, Resolver, Symbol, Type, Variable, label
 from temporal_lint.target import release
 from temporal_lint.values import Bound, Values
+from temporal_lint.writes import Writes
 
 if TYPE_CHECKING:
     from temporal_lint.config import Settings
@@ -69,15 +70,24 @@ class Workflow:
 
 
 class Definitions:
-    """The modules joined, and what they define. `modules` maps names to facts; `find` is as in Resolver."""
+    """The modules joined, and what they define. `modules` maps names to facts; `find` is as in Resolver, `beside` as in
+    Writes."""
 
-    def __init__(self, modules: Iterable[Module], settings: Settings, find: Find | None = None) -> None:
+    def __init__(
+        self,
+        modules: Iterable[Module],
+        settings: Settings,
+        find: Find | None = None,
+        beside: Callable[[], frozenset[str]] = frozenset,
+    ) -> None:
         self.modules: dict[str, Module] = {each.name: each for each in modules}
         self.settings = settings
         # the release of the SDK that the project is known to use
         self.sdk_release = release(settings.sdk_version)
         self.resolver = Resolver(
-            self.modules, find or (lambda dotted, importer: dotted if dotted in self.modules else None)
+            self.modules,
+            find or (lambda dotted, importer: dotted if dotted in self.modules else None),
+            Writes(self.modules.values(), beside),
         )
         self.values = Values(self.resolver)
         self._applied: dict[tuple[Function, str], bool] = {}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
+from temporal_lint.graph import is_test
 from temporal_lint.source import Source
 
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
@@ -210,13 +211,7 @@ class Module:
     @cached_property
     def is_test(self) -> bool:
         """Whether it belongs to a test suite, by the names pytest and unittest use."""
-        path = self.source.path
-        return (
-            path.name == "conftest.py"
-            or path.name.startswith("test_")
-            or path.stem.endswith("_test")
-            or any(part in ("tests", "test") for part in self.name.split("."))
-        )
+        return is_test(self.source.path, self.name)
 
     def ancestors(self, node: ast.AST) -> Iterator[ast.AST]:
         """The nodes around `node`, innermost first, ending with the module."""

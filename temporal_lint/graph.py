@@ -31,6 +31,13 @@ _COMMENT = re.compile(rb"#[^\n]*")
 _NAME = re.compile(rb"[\w\x80-\xff.]+")
 _SPACE = re.compile(rb"[\s\\]+")
 
+# `x.name = 1`, `x.name: T = 1`, `x.name += 1`, and `name = 1` inside a class (or a function, which cannot be told)
+_WRITTEN = re.compile(
+    rb"(?: \. | ^[ \t]+ ) ([^\W\d]\w*) [ \t]* (?: :[^=\n]* )? (?: [-+*/%@&|^] | // | \*\* | << | >> )? = (?!=)",
+    re.VERBOSE | re.MULTILINE,
+)
+_SET = re.compile(rb"setattr(?:__)?\([^,()]+,\s*['\"](\w+)")
+
 TEMPORAL = "temporalio"
 LEGACY = "temporal"
 
@@ -216,11 +223,15 @@ def _shared(name: str, home: str) -> int:
 
 @dataclass(frozen=True)
 class Reach:
-    """`users` import Temporal or a configured library; `files` adds what they import and who imports them."""
+    """`users` import Temporal or a configured library; `files` adds what they import and who imports them.
+
+    `beside` are files that import one of `files`, at once or through others, and are none of them.
+    """
 
     index: ModuleIndex
     users: frozenset[Path]
     files: tuple[Path, ...]
+    beside: tuple[Path, ...]
 
 
 def reach(index: ModuleIndex, read: Callable[[Path], bytes], libraries: Collection[str] = ()) -> Reach:
@@ -246,11 +257,47 @@ def reach(index: ModuleIndex, read: Callable[[Path], bytes], libraries: Collecti
             reached.add(aim)
             waiting.append(aim)
     callers = {name for name, targets in aims.items() if not targets.isdisjoint(users)}
+    files = reached | callers
+    importers: dict[str, set[str]] = {}
+    for name, targets in aims.items():
+        for target in targets:
+            importers.setdefault(target, set()).add(name)
+    beside: set[str] = set()
+    waiting = list(files)
+    while waiting:
+        for name in importers.get(waiting.pop(), set()) - files - beside:
+            beside.add(name)
+            waiting.append(name)
     return Reach(
         index,
         frozenset(index.paths[name] for name in users),
-        tuple(sorted(index.paths[name] for name in reached | callers)),
+        tuple(sorted(index.paths[name] for name in files)),
+        tuple(sorted(index.paths[name] for name in beside)),
     )
+
+
+def is_test(path: Path, module: str) -> bool:
+    """Whether a file belongs to a test suite, by the names pytest and unittest use."""
+    return (
+        path.name == "conftest.py"
+        or path.name.startswith("test_")
+        or path.stem.endswith("_test")
+        or any(part in ("tests", "test") for part in module.split("."))
+    )
+
+
+def written_names(paths: Iterable[Path], read: Callable[[Path], bytes]) -> frozenset[str]:
+    """The names that files may give to attributes of others, or of their own classes; unreadable files give none."""
+    found: set[bytes] = set()
+    for path in paths:
+        try:
+            data = read(path)
+        except OSError:
+            continue
+        found.update(_WRITTEN.findall(data))
+        if b"setattr" in data:
+            found.update(_SET.findall(data))
+    return frozenset(each.decode("utf-8", "replace") for each in found)
 
 
 def _uses_temporal(one: Import, importer: str, index: ModuleIndex, libraries: Collection[str]) -> bool:

@@ -38,8 +38,14 @@ class Step:
 class Project(Calls):
     """The whole project: Definitions, the Calls between them, and which code runs in a workflow or an activity."""
 
-    def __init__(self, modules: Iterable[Module], settings: Settings, find: Find | None = None) -> None:
-        super().__init__(modules, settings, find)
+    def __init__(
+        self,
+        modules: Iterable[Module],
+        settings: Settings,
+        find: Find | None = None,
+        beside: Callable[[], frozenset[str]] = frozenset,
+    ) -> None:
+        super().__init__(modules, settings, find, beside)
         self._callees: dict[Function, list[Step]] = {}
         self._kept: dict[Callable[[Project], Any], Any] = {}
 

@@ -11,12 +11,12 @@ import builtins
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TypeVar
 
 from temporal_lint import sdk
 from temporal_lint.facts import LOOPS, Binding, Class, Function, Module, Scope, decorator_target, last_name, ordinal
 from temporal_lint.known import ELEMENTS, ENTERED_SELF, LITERALS, METHODS, RETURNS, STUBS, normal
+from temporal_lint.writes import Writes
 
 Find = Callable[[str, str], "str | None"]
 T = TypeVar("T")
@@ -103,10 +103,11 @@ _COMPARED = Type("builtins.bool")
 
 class Resolver:
     """Resolution over the modules of a project. `find` maps a dotted module name, as written in a module, to the
-    name of the project's module it means (None: not the project's)."""
+    name of the project's module it means (None: not the project's); `writes` says what other code may write."""
 
-    def __init__(self, modules: dict[str, Module], find: Find) -> None:
+    def __init__(self, modules: dict[str, Module], find: Find, writes: Writes) -> None:
         self.modules = modules
+        self.writes = writes
         self._find = find
         self._symbols: dict[ast.AST, Symbol | None] = {}
         self._types: dict[ast.AST, Type | None] = {}
@@ -224,23 +225,10 @@ class Resolver:
         return self._variable(name, bindings, owner, is_local=holder.kind == "function")
 
     def _variable(self, name: str, bindings: list[Binding], owner: Class | None, is_local: bool = False) -> Variable:
-        """A Variable with these bindings. A placeholder (a literal, `object()`, `timedelta()`) is one alternative only
-        where the project stores into an attribute of that name from outside: `config.timeout = ...`."""
-        if not is_local and name in self._stored_outside and all(_is_placeholder(each) for each in bindings):
-            first = bindings[0]
-            bindings = [*bindings, Binding("assign", first.node, first.scope, annotation=first.annotation)]
+        """A Variable with these bindings, and with an unknown one where they are placeholders of what others write."""
+        if not is_local and self.writes.may_replace(name, bindings, owner):
+            bindings = [*bindings, _unknown_like(bindings[0])]
         return Variable(tuple(bindings), owner)
-
-    @cached_property
-    def _stored_outside(self) -> frozenset[str]:
-        """The names of attributes that code other than tests assigns through anything but `self` and `cls`."""
-        return frozenset(
-            node.attr
-            for module in self.modules.values()
-            if not module.is_test
-            for node, _ in module.attributes
-            if not isinstance(node.ctx, ast.Load) and last_name(node.value) not in ("self", "cls")
-        )
 
     def _binding_symbol(self, binding: Binding) -> Symbol | None:
         module = binding.scope.module
@@ -444,6 +432,9 @@ class Resolver:
             if other is not own:
                 found = other.bindings if isinstance(other, Variable) else ()
                 bindings.update(dict.fromkeys(found or (Binding("opaque", heir.node, heir.scope),)))
+        of_class = any(each.scope.kind == "class" for each in own.bindings) and not self.is_enum(cls)
+        if of_class and any(self.writes.fills(*self.ancestors(each)) for each in (cls, *self.heirs(cls))):
+            bindings[_unknown_like(own.bindings[0])] = None
         return own if len(bindings) == len(own.bindings) else Variable(tuple(bindings), own.owner)
 
     # ---- types -------------------------------------------------------------------------------------------------
@@ -797,12 +788,9 @@ def _keeps_function(decorator: ast.expr) -> bool:
     return last_name(decorator_target(decorator)) in _KEEPS_FUNCTION
 
 
-def _is_placeholder(binding: Binding) -> bool:
-    """Whether a binding holds a value that somebody may be expected to replace."""
-    value = binding.value
-    if isinstance(value, ast.Call):
-        return last_name(value.func) in ("object", "timedelta")
-    return isinstance(value, (ast.Constant, ast.Dict, ast.List, ast.Tuple, ast.Set))
+def _unknown_like(binding: Binding) -> Binding:
+    """Some value of the same annotation, if there is one."""
+    return Binding("assign", binding.node, binding.scope, annotation=binding.annotation)
 
 
 def _is_overload(binding: Binding) -> bool:

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,7 +107,9 @@ def _check(request: Request, configuration: Configuration, selection: engine.Sel
     if modules and reach.users:
         from temporal_lint.project import Project
 
-        project = Project(modules, settings, index.find)
+        known = set(wanted)
+        beside = [each for each in reach.beside if each not in known and not graph.is_test(each, index.names[each])]
+        project = Project(modules, settings, index.find, partial(graph.written_names, beside, reader.read))
         for module in modules:
             if module.source.path in checked:
                 sources[str(module.source.path)] = module.source

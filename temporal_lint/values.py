@@ -155,9 +155,11 @@ class Values:
         return held
 
     def is_mutated(self, binding: Binding) -> bool:
-        """Whether the container behind a binding is changed in place, as far as its own module shows."""
+        """Whether the container behind a binding is changed in place, by its own module or by what that gives it to."""
         names = {last_name(each) for each in _targets(binding.node)} - {""}
-        return not names.isdisjoint(binding.scope.module.changed)
+        if not names.isdisjoint(binding.scope.module.changed):
+            return True
+        return self.resolver.writes.hands_out(binding, names, self.resolver.resolve)
 
     def _unary(self, expression: ast.UnaryOp, scope: Scope, depth: int) -> Any:
         value = self.constant(expression.operand, scope, depth + 1)

@@ -15,6 +15,7 @@ LAYERS = (
     ("fallback", "graph", "rule", "known", "target"),
     ("tree",),
     ("spans", "facts"),
+    ("writes",),
     ("edits", "resolve"),
     ("values", "expected"),
     ("definitions", "sdkcall"),

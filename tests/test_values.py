@@ -14,6 +14,8 @@ from temporal_lint.values import UNKNOWN
 
 
 def asked(files: dict[str, str] | str, what: str) -> Any:
+    if isinstance(files, str):
+        files = f"def ask(value): ...\n{files}"
     joined = project(files)
     call = next(each for each in joined.modules["app"].calls if ast.unparse(each.node.func) == "ask")
     return getattr(joined.values, what)(call.node.args[0], call.scope)
@@ -89,6 +91,11 @@ def test_texts(text: str, expected: str | None) -> None:
         ("O = {'a': 1}\nask(O)", {"a"}, True),
         ("O = {'a': 1}\nO['b'] = 2\nask(O)", {"a"}, False),
         ("O = {'a': 1}\nO.update(x)\nask(O)", {"a"}, False),
+        ("O = {'a': 1}\ndef fill(o):\n    o['b'] = 2\nfill(O)\nask(O)", {"a"}, False),
+        ("O = {'a': 1}\ndef fill(o):\n    more(o)\ndef more(p):\n    p.update(x)\nfill(O)\nask(O)", {"a"}, False),
+        ("O = {'a': 1}\ndef look(o):\n    print(o['a'])\nlook(O)\nask(O)", {"a"}, True),
+        ("O = {'a': 1}\nimport log\nlog.getLogger().info('x', O)\nask(O)", {"a"}, True),
+        ("O = {'a': 1}\nunknown(O)\nask(O)", {"a"}, False),
         ("def o(x):\n    return {'a': x}\nask(o(1))", {"a"}, True),
         ("ask({'a': 1} if x else {'b': 2})", set(), False),
         ("ask({'a': 1} if x else {'a': 2})", {"a"}, True),

@@ -41,22 +41,13 @@ def test_interrupt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """pytest-timeout ends the process of a test that hangs (its method "thread"), and the server ends with it."""
+    """pytest-timeout ends the process of a test that hangs (its method "thread"), and the server ends with it.
+
+    Its method "signal" is none for workers: cancelled that way, one of the SDK's alone often does not end either.
+    """
     monkeypatch.setenv("TROUBLE", "hang")
     found = run(tmp_path, "trouble", "-p", "no:xdist", "--timeout", "4", "--timeout-method", "thread")
     assert "Timeout" in found.output
-    assert_no_server_left(tmp_path)
-
-
-def test_hang_is_one_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its method "signal" fails the test that hangs, and the next one runs on the same server.
-
-    That needs a loop that waits: a signal that meets a running activity is that activity's error, with the SDK alone.
-    """
-    monkeypatch.setenv("TROUBLE", "hang after the work")
-    found = run(tmp_path, "trouble", "-p", "no:xdist", "--timeout", "4", "--timeout-method", "signal")
-    assert found.outcomes() == {"test_before": "passed", "test_trouble": "failed", "test_after": "passed"}
-    assert "Timeout" in found.tests["test_trouble"].text
     assert_no_server_left(tmp_path)
 
 

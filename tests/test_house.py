@@ -22,7 +22,7 @@ LAYERS = (
     ("calls",),
     ("project",),
     ("decorators", "converters", "queries", "nesting"),
-    ("verdicts",),
+    ("verdicts", "repeats"),
     ("shapes",),
     ("serial", "sizes"),
     ("contracts",),

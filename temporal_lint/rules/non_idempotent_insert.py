@@ -7,8 +7,10 @@ any number of calls, executes it. The statement is read from literals, f-strings
 `text()` and constants, in any module of the project.
 
 Silent: a statement whose protection may stand in a part that is not known; a temporary table; rows of the same table
-deleted or looked up earlier in the activity; a handler for the unique violation; a key made for idempotency; engines
-that replace equal rows by themselves (ClickHouse).
+deleted or looked up earlier in the activity; a handler for the unique violation, in a context manager or decorator too;
+a condition that only holds when the database has said that nothing is there yet (`rowcount`, an empty row); an activity
+whose calls all allow one attempt; a statement that is rolled back in any case; a key made for idempotency; engines that
+replace equal rows by themselves (ClickHouse).
 
 ## Why
 Temporal runs an activity at least once. When a worker dies after the commit and before its answer reaches the server,
@@ -81,17 +83,16 @@ methods that execute the SQL text they are given.
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Iterator
 
 from temporal_lint.facts import Call
-from temporal_lint.project import Project, Step, links
+from temporal_lint.project import Project, links
 from temporal_lint.queries import Queries, is_prepared
+from temporal_lint.repeats import is_repeatable
 from temporal_lint.rule import Finding, Severity, rule
 from temporal_lint.sql import plain_inserts
 
-_HANDLES_DUPLICATES = re.compile(r"Unique|Integrity|Duplicate|Conflict|AlreadyExists")
 _IDEMPOTENCY_KEY = re.compile(r"idempot|dedup", re.IGNORECASE)
 
 
@@ -104,7 +105,7 @@ def non_idempotent_insert(call: Call, project: Project) -> Iterator[Finding]:
     queries = Queries.of(project)
     for expression, text in queries.executed(call):
         inserts = plain_inserts(text, queries.dialect(call.module))
-        if not inserts or _IDEMPOTENCY_KEY.search(text) or _duplicates_handled(call, chain):
+        if not inserts or _IDEMPOTENCY_KEY.search(text) or is_repeatable(call, chain, project):
             continue
         earlier = [each for step in (*chain, None) for each in queries.before(step, call)]
         insert = next((each for each in inserts if not is_prepared(each.table, earlier)), None)
@@ -120,16 +121,3 @@ def non_idempotent_insert(call: Call, project: Project) -> Iterator[Finding]:
             "delete the same keys first in the same transaction.",
             chain=links(chain, call.function, call.node),
         )
-
-
-def _duplicates_handled(call: Call, chain: tuple[Step, ...]) -> bool:
-    """Whether a `try` around the statement, or around a call that leads to it, handles a duplicate key."""
-    for each in (call, *(step.call for step in chain)):
-        inner: ast.AST = each.node
-        for outer in each.module.ancestors(each.node):
-            if isinstance(outer, ast.Try) and inner in outer.body:
-                for handler in outer.handlers:
-                    if handler.type is not None and _HANDLES_DUPLICATES.search(ast.unparse(handler.type)):
-                        return True
-            inner = outer
-    return False

@@ -1,11 +1,13 @@
-"""What a decorator does to the arguments of the function under it."""
+"""What a decorator does to the arguments and the result of the function under it."""
 
 from __future__ import annotations
 
 import ast
+from collections.abc import Callable
 
 from temporal_lint.facts import Call, Function, Scope, decorator_target
 from temporal_lint.project import Project
+from temporal_lint.resolve import label
 
 # they hand back the function itself, or a descriptor of it
 _TRANSPARENT = frozenset(
@@ -24,27 +26,49 @@ def is_transparent(decorator: ast.expr, scope: Scope, project: Project) -> bool:
 
 def keeps_arguments(function: Function, project: Project) -> bool:
     """Whether every decorator of a function is known to hand the caller's arguments on unchanged."""
-    return all(_hands_on(each, function.outer, project) for each in function.node.decorator_list)
+    return all(_keeps(each, function.outer, project, _forwards) for each in function.node.decorator_list)
 
 
-def _hands_on(decorator: ast.expr, scope: Scope, project: Project) -> bool:
+def keeps_result(function: Function, project: Project) -> bool:
+    """Whether every decorator of a function is known to hand its result back unchanged."""
+    return all(_keeps(each, function.outer, project, _returns) for each in function.node.decorator_list)
+
+
+def _keeps(decorator: ast.expr, scope: Scope, project: Project, holds: Callable[[Function, ast.Call], bool]) -> bool:
+    """Whether a decorator only applies the SDK's own ones, or `holds` of each function and its call of what it was
+    given."""
     if is_transparent(decorator, scope, project):
         return True
     target = decorator_target(decorator)
     if isinstance(target, ast.Attribute) and target.attr == "validator":
         return True
     symbol = project.resolver.resolve(target, scope)
+    settings = project.settings
+    declared = (*settings.activity_decorators, *settings.workflow_decorators, *settings.run_decorators)
+    if label(symbol) in declared or label(symbol).startswith("temporal."):
+        return True
     if not isinstance(symbol, Function):
         return False
     family = [each for each in symbol.module.functions if symbol.scope in each.scope.enclosing()]
     for each in family:
         given = [call for call in each.calls if _calls_parameter(call, family)]
         if given:
-            if not all(_forwards(each, call.node) for call in given):
+            if not all(holds(each, call.node) for call in given):
                 return False
         elif not all(_gives_back(value, each, project) for value in each.returned):
             return False
     return True
+
+
+def _returns(wrapper: Function, call: ast.Call) -> bool:
+    """Whether a function returns nothing but what a call gives, awaited or not, at once or by a name."""
+    for value in wrapper.returned:
+        if isinstance(value, ast.Name):
+            bindings = wrapper.scope.bindings.get(value.id, [])
+            value = bindings[0].value if len(bindings) == 1 and bindings[0].kind == "assign" else None
+        if (value.value if isinstance(value, ast.Await) else value) is not call:
+            return False
+    return bool(wrapper.returned)
 
 
 def _calls_parameter(call: Call, family: list[Function]) -> bool:

@@ -509,13 +509,23 @@ class Serial:
         self._known.clear()
         found = self.resolver.annotation(expression, scope)
         encoding = self._typed(found, "value", declared=True)
-        if encoding is not None and not encoding.drained:
-            return encoding
+        if encoding is not None and encoding.drained:
+            encoding = None
         if not decoded or self.converter == "json":
-            return None
+            return encoding
         if self._is_type_variable(expression, scope):
             return self._type_variable(expression)
-        return self._decoded(found, 0)
+        decoding = self._decoded(found, 0)
+        if encoding is not None and decoding is None and self._is_model(found):
+            return replace(encoding, unsendable=True)
+        return encoding or decoding
+
+    def _is_model(self, found: Type | None) -> bool:
+        """Whether a type is, or a container of it holds, a model of pydantic's, which a dict can make."""
+        if found is None:
+            return False
+        is_model = found.cls is not None and self.shapes.shape(found.cls).kind == "model"
+        return is_model or any(map(self._is_model, found.args))
 
     def _type_variable(self, expression: ast.expr) -> Refusal | None:
         if self.converter != "default":

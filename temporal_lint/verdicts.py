@@ -35,7 +35,8 @@ class Refusal:
     """What cannot be carried. `path` leads from the whole to it (`.lock`, `[2]`, `["key"]`; "" is the whole itself);
     `what` names it as a phrase; `advice` says what to send instead.
 
-    `drained` marks what is carried after all, but used up by encoding it; `in_keys` what stands in a key of a dict.
+    `drained` marks what is carried after all, but used up by encoding it; `in_keys` what stands in a key of a dict;
+    `unsendable` what could be decoded, from a dict for example, and not be encoded.
     """
 
     path: str
@@ -43,6 +44,7 @@ class Refusal:
     advice: str
     drained: bool = False
     in_keys: bool = False
+    unsendable: bool = False
 
     def as_key(self) -> Refusal:
         """The same as (a part of) a key of the dict that is looked at."""

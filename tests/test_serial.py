@@ -694,7 +694,68 @@ from temporalio import workflow
 
 @workflow.defn
 class Flow:
-    {handler} take(self, lock: dict[tuple[int, int], str]) -> None: ...
+    {handler} take(self, lock: dict[str, threading.Lock]) -> None: ...
 """
     [(_, found)] = findings(text, "TMP202")
-    assert words in found.message and " holds a dict key" in found.message
+    assert words in found.message
+
+
+def test_a_key_is_held() -> None:
+    text = """
+from temporalio import activity
+
+@activity.defn
+async def take(prices: dict[tuple[int, int], str]) -> None: ...
+"""
+    [(_, found)] = findings(text, "TMP202")
+    assert " holds a dict key that is a `tuple`" in found.message
+
+
+def test_a_model_that_only_a_dict_can_make() -> None:
+    text = """
+from decimal import Decimal
+from pydantic import BaseModel
+from temporalio import activity
+
+class Order(BaseModel):
+    amount: Decimal
+
+@activity.defn
+async def take(order: Order) -> None: ...
+"""
+    [(_, found)] = findings(text, "TMP202")
+    assert "cannot encode: a caller in Python that sends one fails" in found.message
+
+
+DECORATED = """
+import functools
+import threading
+import tracing
+from temporalio import activity
+
+def logged(function):
+    @functools.wraps(function)
+    async def inner(*args, **options):
+        result = await function(*args, **options)
+        return result
+    return inner
+
+def injecting(function):
+    async def inner(*args):
+        return str(await function(threading.Lock(), *args))
+    return inner
+
+@activity.defn
+DECORATOR
+async def take(lock: threading.Lock) -> threading.Lock:
+    return lock
+"""
+
+
+@pytest.mark.parametrize(
+    ("decorator", "codes"),
+    [("", {"TMP202", "TMP203"}), ("@logged", {"TMP202", "TMP203"}), ("@injecting", set()), ("@tracing.trace", set())],
+)
+def test_a_decorator_may_change_what_is_sent(decorator: str, codes: set[str]) -> None:
+    found = findings(DECORATED.replace("DECORATOR", decorator), "TMP202", "TMP203")
+    assert {rule.code for rule, _ in found} == codes

@@ -134,7 +134,7 @@ from temporal_lint.values import Bound
 
 _HANGS = "the workflow task fails and is retried for ever"
 _CONSEQUENCE: dict[Family, str] = {
-    "activity": "every attempt fails with TypeError, and Temporal goes on retrying",
+    "activity": "every attempt that the retry policy allows fails with TypeError",
     "child": f"in the child {_HANGS}",
     "start": _HANGS,
     "continue": f"in the next run {_HANGS}",

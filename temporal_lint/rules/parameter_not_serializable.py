@@ -12,7 +12,7 @@ which no caller needs to send.
 ## Why
 What the caller sends is refused when it is encoded, or the worker cannot decode it: the activity or the workflow task
 fails on each attempt, before its first line runs; a query fails, an update is rejected, a signal is dropped with a line
-in the worker's log.
+in the worker's log. A model whose fields can only be decoded fails for the callers that send one.
 
 ## Invalid
 ```python
@@ -100,6 +100,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from temporal_lint.contracts import contract
+from temporal_lint.decorators import keeps_arguments
 from temporal_lint.facts import Function
 from temporal_lint.project import Project
 from temporal_lint.rule import Finding, Severity, rule
@@ -109,7 +110,7 @@ from temporal_lint.rule import Finding, Severity, rule
 def parameter_not_serializable(function: Function, project: Project) -> Iterator[Finding]:
     """Report each parameter at its annotation."""
     found = contract(function, project)
-    if found is None:
+    if found is None or not keeps_arguments(function, project):
         return
     # the SDK decodes with the annotations only when every parameter is positional and arrives
     decoded = all(each.kind in ("positional", "positional-only") and each.default is None for each in found.parameters)
@@ -119,10 +120,13 @@ def parameter_not_serializable(function: Function, project: Project) -> Iterator
         refusal = found.serial.annotation(parameter.annotation, function.outer, decoded=decoded)
         if refusal is not None:
             verb = "holds" if refusal.is_part else "takes"
+            consequence = f"cannot carry: {found.undelivered}"
+            if refusal.unsendable:
+                consequence = "cannot encode: a caller in Python that sends one fails"
             yield Finding(
                 function.module,
                 parameter.annotation,
                 f"The parameter `{parameter.name}` of {found.label} {verb} {refusal.phrase}, which the data converter "
-                f"cannot carry: {found.undelivered}.",
+                f"{consequence}.",
                 refusal.advice,
             )

@@ -86,6 +86,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from temporal_lint.contracts import Contract, contract
+from temporal_lint.decorators import keeps_result
 from temporal_lint.facts import Function
 from temporal_lint.project import Project
 from temporal_lint.rule import Finding, Severity, rule
@@ -96,7 +97,7 @@ from temporal_lint.verdicts import Refusal
 def return_not_serializable(function: Function, project: Project) -> Iterator[Finding]:
     """Report the annotation, else each returned value by itself."""
     found = contract(function, project)
-    if found is None or not found.returns or function.yields:
+    if found is None or not found.returns or function.yields or not keeps_result(function, project):
         return
     annotation = function.node.returns
     # a function that gives nothing but None sends nothing that could be refused

@@ -1,4 +1,5 @@
-"""What a project runs on: the oldest Python and the release of the SDK, as the files at its root say.
+"""What a project runs on: the oldest Python and the release of the SDK, as the files at its root say, else those of
+the projects in the directories below it.
 
 Only what is certain counts: a range that leaves the release open says nothing, nor does a file that is no proper TOML.
 """
@@ -6,6 +7,7 @@ Only what is certain counts: a range that leaves the release open says nothing, 
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping
@@ -18,6 +20,10 @@ from temporal_lint.config import Settings
 
 Release = tuple[int, ...]
 
+# A repository of several projects keeps them this deep, and none of them in these directories.
+_LEVELS = 3
+_SKIPPED = frozenset(("node_modules", "venv", "site-packages", "build", "dist"))
+_MARKS = ("pyproject.toml", "requirements.txt", "Pipfile.lock", "uv.lock", "poetry.lock", "pdm.lock")
 _LOCKS = ("uv.lock", "poetry.lock", "pdm.lock")
 _REQUIREMENTS = ("requirements*.txt", "requirements*.in", "requirements*.lock", "constraints*.txt", "requirements/*.*")
 _INCLUDE = re.compile(r"^\s*(?:-r|-c|--requirement|--constraint)[\s=]+(\S+)")
@@ -32,16 +38,41 @@ _AT_LEAST = re.compile(r"(?:>=?|={2,3}|~=?|\^)\s*(\d+\.\d+)")
 
 def completed(settings: Settings, root: Path) -> Settings:
     """`settings` with the versions that the configuration leaves open, as far as the files below `root` tell them."""
-    return replace(
-        settings,
-        python_version=settings.python_version or _oldest_python(root),
-        sdk_version=settings.sdk_version or _locked_sdk(root),
-    )
+    python, release_ = settings.python_version or _oldest_python(root), settings.sdk_version or _locked_sdk(root)
+    if python is None or release_ is None:
+        inner = list(_projects_below(root))
+        python = python or min(filter(None, map(_oldest_python, inner)), key=_comparable, default=None)
+        release_ = release_ or min(filter(None, map(_locked_sdk, inner)), key=_comparable, default=None)
+    return replace(settings, python_version=python, sdk_version=release_)
+
+
+def _projects_below(root: Path) -> Iterator[Path]:
+    """The directories under `root` that look like projects of their own; the nearest levels only."""
+    level = [root]
+    for _ in range(_LEVELS):
+        level = [each for directory in level for each in _directories(directory)]
+        yield from (each for each in level if any((each / name).is_file() for name in _MARKS))
+
+
+def _directories(directory: Path) -> list[Path]:
+    try:
+        entries = list(os.scandir(directory))
+    except OSError:
+        return []
+    return [
+        Path(each.path)
+        for each in sorted(entries, key=lambda each: each.name)
+        if not each.name.startswith((".", "_")) and each.name not in _SKIPPED and each.is_dir(follow_symlinks=False)
+    ]
 
 
 def release(version: str | None) -> Release | None:
     """A version as numbers that compare: "1.8.0" gives (1, 8, 0)."""
     return tuple(int(part) for part in version.split(".")) if version else None
+
+
+def _comparable(version: str) -> Release:
+    return release(version) or ()
 
 
 def _oldest_python(root: Path) -> str | None:
@@ -51,7 +82,7 @@ def _oldest_python(root: Path) -> str | None:
     found = re.findall(r"\d+\.\d+", _text(root / ".python-version"))[:1]
     if isinstance(declared, str) and "|" not in declared:
         found += _AT_LEAST.findall(declared)
-    return max(found, key=release, default=None)  # type: ignore[arg-type]
+    return max(found, key=_comparable, default=None)
 
 
 def _locked_sdk(root: Path) -> str | None:
@@ -59,7 +90,7 @@ def _locked_sdk(root: Path) -> str | None:
     for versions in (_in_locks(root), _in_requirements(root), _in_pyproject(root)):
         found = [each for each in versions if re.fullmatch(r"\d+(\.\d+)*", each)]
         if found:
-            return min(found, key=lambda each: release(each) or ())
+            return min(found, key=_comparable)
     return None
 
 

@@ -15,7 +15,7 @@ from tests.support import findings
 def completed(root: Path, files: dict[str, str], **given: str) -> tuple[str | None, str | None]:
     """The versions of Python and of the SDK for a project of files."""
     for name, text in files.items():
-        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text)
     settings = target.completed(Settings(**given), root)
     return settings.python_version, settings.sdk_version
@@ -128,3 +128,15 @@ def main(client: Client) -> None:
 def test_an_older_release_is_judged_by_what_it_had(release: str | None, expected: list[str]) -> None:
     found = findings(OLD, "TMP114", "TMP122", "TMP123", sdk_version=release)
     assert sorted(rule.code for rule, _ in found) == expected
+
+
+def test_projects_below_a_root_that_says_nothing(tmp_path: Path) -> None:
+    """The oldest of several counts; a root that says it itself is believed."""
+    files = {
+        "one/requirements.txt": "temporalio==1.24.0\n",
+        "libs/two/pyproject.toml": '[project]\nrequires-python = ">=3.11"\ndependencies = ["temporalio==1.20.0"]\n',
+        ".hidden/requirements.txt": "temporalio==1.0.0\n",
+        "node_modules/x/requirements.txt": "temporalio==1.0.0\n",
+    }
+    assert completed(tmp_path, files) == ("3.11", "1.20.0")
+    assert completed(tmp_path, {"requirements.txt": "temporalio==1.30.0\n"})[1] == "1.30.0"

@@ -7,7 +7,7 @@ import sys
 import sysconfig
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FunctionType, ModuleType
 from typing import Any
 
@@ -42,30 +42,42 @@ def preserved(cls: type, others: Iterable[object] = ()) -> Iterator[None]:
             each()
 
 
-Bindings = list[tuple[ModuleType, dict[str, Any]]]
+Bindings = list[tuple[ModuleType | type, dict[str, Any]]]
 
 
 def bindings(cls: type) -> Bindings:
-    """What the names of a class's module, and of the project's modules that it uses, are bound to at this moment."""
-    return [(module, dict(vars(module))) for module in _modules(cls)]
+    """What the names of a class's module, of the project's modules that it uses, and of the classes that they define
+    are bound to at this moment."""
+    found: Bindings = []
+    for module in _modules(cls):
+        names = dict(vars(module))
+        found.append((module, names))
+        own = (each for each in names.values() if isinstance(each, type) and each.__module__ == module.__name__)
+        found += [(each, dict(vars(each))) for each in own]
+    return found
 
 
 @contextmanager
-def rebound(before: Bindings) -> Iterator[None]:
+def rebound(before: Bindings) -> Iterator[bool]:
     """Bind those names again as they were, for as long as the block lasts: what a test had patched when its workflow
-    ran is undone when the workflow is replayed. Names that are new since then, and what containers hold, stay."""
-    changed: list[tuple[dict[str, Any], str, Any]] = []
-    for module, names in before:
-        space = vars(module)
+    ran is undone when the workflow is replayed. Names that are new since then, and what containers hold, stay.
+
+    Gives whether anything was bound otherwise."""
+    changed: list[tuple[ModuleType | type, str, Any]] = []
+    for owner, names in before:
+        space = vars(owner)
         for name, value in names.items():
             if _is_state(name) and name in space and space[name] is not value:
-                changed.append((space, name, space[name]))
-                space[name] = value
+                now = space[name]
+                # a metaclass may refuse it
+                with suppress(Exception):
+                    setattr(owner, name, value)
+                    changed.append((owner, name, now))
     try:
-        yield
+        yield bool(changed)
     finally:
-        for space, name, value in changed:
-            space[name] = value
+        for owner, name, value in reversed(changed):
+            setattr(owner, name, value)
 
 
 def _modules(cls: type) -> list[ModuleType]:

@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 # A replay takes 3 to 200 ms; the SDK interrupts an activation after 2 s.
 TIMEOUT = 15.0
+# How often a replay that goes on is looked at, and how long core may take for its verdict on a command that differs.
+_LOOK, _VERDICT = 0.25, 1.0
 THREAD = "temporal-guard-replay"
 # CPython 3.11 raises it by chance when another thread compiles (python/cpython#106905).
 _CHANCE = "AST constructor recursion depth mismatch"
@@ -102,19 +104,32 @@ async def check(run: Run) -> Agreed | None:
     if first is None or run.history is None or signal_beside_update(run.history):
         return None
     plan = plan_of(run)
-    with rebound(run.observed.bindings):
-        try:
-            difference = judge(run, first, await replay(run.history, plan))
-        except ReplayFault as fault:
-            # where a worker takes nondeterminism for a failure of the workflow, core never ends such a replay
-            done = fault.replayed.commands if fault.replayed is not None else ()
-            difference = first_difference(first, done, run.parameters, whole=False)
-            if difference is None:
-                raise
+    with rebound(run.observed.bindings) as are_changed:
+        difference = await _difference(run, run.history, first, plan)
+    if difference is not None and are_changed:
+        # bound by the workflow itself, and not by its test
+        difference = await _difference(run, run.history, first, plan)
     if difference is not None:
         run.observed.replay.append(difference)
         return None
     return Agreed(first, plan)
+
+
+async def _difference(run: Run, history: WorkflowHistory, first: Sequence[bytes], plan: Plan) -> Difference | None:
+    """What a replay does otherwise than the first run."""
+
+    def differs(done: Sequence[bytes]) -> bool:
+        return first_difference(first, done, run.parameters, whole=False) is not None
+
+    try:
+        return judge(run, first, await replay(history, plan, differs=differs))
+    except ReplayFault as fault:
+        # where a worker takes nondeterminism for a failure of the workflow, core never ends such a replay
+        done = fault.replayed.commands if fault.replayed is not None else ()
+        difference = first_difference(first, done, run.parameters, whole=False)
+        if difference is None:
+            raise
+        return difference
 
 
 def comparable(run: Run) -> list[bytes] | None:
@@ -230,11 +245,17 @@ def _plugins(given: Iterable[Any]) -> list[Any]:
     return list({id(each): each for each in given if hasattr(each, "run_replayer")}.values())
 
 
-async def replay(history: WorkflowHistory, plan: Plan, timeout: float = TIMEOUT) -> Replayed:
-    """Replay one history. Raises ReplayFault when that takes longer than `timeout` seconds, or cannot be done."""
+async def replay(
+    history: WorkflowHistory,
+    plan: Plan,
+    timeout: float = TIMEOUT,
+    differs: Callable[[Sequence[bytes]], bool] = lambda done: False,
+) -> Replayed:
+    """Replay one history. Raises ReplayFault when that takes longer than `timeout` seconds, or a second longer than
+    the first commands of which `differs` is true; or when it cannot be done."""
     for last in (False, True):
         try:
-            replayed = await _replay(history, plan, timeout)
+            replayed = await _replay(history, plan, timeout, differs)
         except ReplayFault:
             raise
         except Exception as error:
@@ -247,7 +268,9 @@ async def replay(history: WorkflowHistory, plan: Plan, timeout: float = TIMEOUT)
     raise ReplayFault(_CHANCE)
 
 
-async def _replay(history: WorkflowHistory, plan: Plan, timeout: float) -> Replayed:
+async def _replay(
+    history: WorkflowHistory, plan: Plan, timeout: float, differs: Callable[[Sequence[bytes]], bool]
+) -> Replayed:
     _quieten()
     replayed = Replayed()
     task_queue = history.events[0].workflow_execution_started_event_attributes.task_queue.name
@@ -266,8 +289,15 @@ async def _replay(history: WorkflowHistory, plan: Plan, timeout: float) -> Repla
         # Set afterwards: what plugins configure is in the options already, what they set up around a replay is not.
         replayer.plugins = plugins
         work = asyncio.ensure_future(replayer.replay_workflow(history, raise_on_replay_failure=False))
-        done, _ = await asyncio.wait({work}, timeout=timeout)
-        if not done:
+        loop = asyncio.get_running_loop()
+        ends, looked_at = loop.time() + timeout, 0
+        while not work.done() and loop.time() < ends:
+            await asyncio.wait({work}, timeout=min(_LOOK, ends - loop.time()))
+            if len(replayed.commands) != looked_at and not work.done():
+                looked_at = len(replayed.commands)
+                if differs(replayed.commands[:looked_at]):
+                    ends = min(ends, loop.time() + _VERDICT)
+        if not work.done():
             # not awaited: what hangs may hang for ever
             work.cancel()
             fault = ReplayFault(f"the replay of {history.workflow_id} did not end within {timeout:g} s")

@@ -11,6 +11,7 @@ import pytest
 from pytest_temporal_guard import recorder as recording
 from pytest_temporal_guard.guards import Breach, all_guards, write
 from pytest_temporal_guard.keeper import TemporalServer
+from pytest_temporal_guard.parsing import one_at_a_time
 from pytest_temporal_guard.recorder import Recorder
 from pytest_temporal_guard.redo import Asked, Injector
 from pytest_temporal_guard.runs import CLOSED, Beat, Observed, Run, RunKey, target_of
@@ -57,6 +58,7 @@ class GuardSession:
 
     def install(self) -> None:
         """Put the hooks on the SDK's workers and clients in place."""
+        one_at_a_time()
         recording.install(self.recorder)
         watch_waits(self.watchdog)
         virtual = self.settings.of("virtual_time").value

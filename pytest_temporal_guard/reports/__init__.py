@@ -67,7 +67,8 @@ class Reports:
     def _warn(self, fault: str, nodeid: str) -> None:
         """Put a fault in pytest's summary of warnings, past the filters: under `-W error` it would fail a test."""
         told = TemporalGuardWarning(f"The guard itself failed, which no test is blamed for: {fault}")
-        message = warnings.WarningMessage(told, TemporalGuardWarning, __file__, 0)
+        where = self.config.rootpath / nodeid.partition("::")[0]
+        message = warnings.WarningMessage(told, TemporalGuardWarning, str(where), 0)
         self.config.hook.pytest_warning_recorded.call_historic(
             kwargs={"warning_message": message, "nodeid": nodeid, "when": "runtest", "location": None}
         )

@@ -107,6 +107,33 @@ def test_each_trouble_has_its_sentence(project: pytest.Pytester) -> None:
     assert "Traceback" not in result.stdout.str()
 
 
+def test_workflows_are_found_from_the_root(project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pytest itself would not add the root of the project to sys.path."""
+    project.makeini("[pytest]\ntemporal_guard_workflows = shop_workflows\n")
+    monkeypatch.chdir(project.path / "histories")
+    _run(project, ".").assert_outcomes(passed=1)
+
+
+def test_a_link_that_the_server_made(project: pytest.Pytester) -> None:
+    """The time-skipping server ends a link of cron or of a retry by an event that no command of the workflow asks
+    for."""
+    project.makeini(INI + "temporal_guard_workflows = shop_workflows\n")
+
+    def linked(history: Any) -> None:
+        last = history["events"][-1]
+        completed = last.pop("workflowExecutionCompletedEventAttributes")
+        last["eventType"] = "EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW"
+        last["workflowExecutionContinuedAsNewEventAttributes"] = {
+            "newExecutionRunId": "next",
+            "workflowType": {"name": "Order"},
+            "workflowTaskCompletedEventId": completed["workflowTaskCompletedEventId"],
+            "backoffStartInterval": "59.9s",
+        }
+
+    (project.path / "histories" / "order.history.json").write_text(_changed(linked))
+    _run(project).assert_outcomes(passed=1)
+
+
 def test_selection_and_xdist(project: pytest.Pytester) -> None:
     """Node ids, -k and -n work as for any test; with the guard too."""
     project.makeini(INI + "temporal_guard_workflows = shop_workflows:Order\n")

@@ -14,7 +14,7 @@ import pytest_temporal_guard
 
 # Each module imports only from lines above its own; a guard never imports a guard.
 LAYERS = (
-    ("pytest_temporal_guard", "wording", "stacks", "arrival", "settings", "sidecar", "turns", "orphans"),
+    ("pytest_temporal_guard", "wording", "stacks", "arrival", "settings", "sidecar", "turns", "orphans", "parsing"),
     ("server",),
     ("clock",),
     ("environment", "local_servers"),

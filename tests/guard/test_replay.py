@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -86,10 +87,10 @@ def pytest_sessionstart(session):
 
     original = replay.replay
 
-    async def counted(*args):
+    async def counted(*args, **options):
         started = time.perf_counter()
         try:
-            return await original(*args)
+            return await original(*args, **options)
         finally:
             COMPARED.append(time.perf_counter() - started)
 
@@ -110,15 +111,16 @@ def test_good_twins_are_silent(run_suite, pytester: pytest.Pytester) -> None:
     assert result.ret == 0
     found = re.search(r"REPLAYED (\d+) FAULTS \[\]", result.stdout.str())
     assert found, result.stdout.str()[-2000:]
-    # the runs that end, in 40 tests but for the one whose history cannot be replayed; 3 more are left open
-    assert int(found[1]) == 51
+    # the runs that end, in 40 tests but for the one whose history cannot be replayed; 3 more are left open, and one is
+    # replayed again with what it has itself set in its class
+    assert int(found[1]) == 52
 
 
 def test_links_and_patches(run_suite, pytester: pytest.Pytester) -> None:
     """What a server ends as a link, and what a test patches inside itself, is no defect; a hidden one is found."""
     shutil.copy(FIXTURES / "rates.py", pytester.path)
     result = run_suite("links", "--temporal-guard")
-    result.assert_outcomes(failed=1, passed=5)
+    result.assert_outcomes(failed=1, passed=6)
     result.stdout.fnmatch_lines(["*_ test_defect_hidden_by_failure_types _*", "temporal guard: replay"])
 
 
@@ -172,3 +174,38 @@ def test_history_that_hangs(pytester: pytest.Pytester) -> None:
         asyncio.run(replay.replay(WorkflowHistory("w", [start]), plan, 0.2))
     # the SDK prints a panic first
     assert time.monotonic() - started < replay.TIMEOUT
+
+
+TREES = """
+import ast, gc, inspect, sys, threading
+from pytest_temporal_guard.parsing import one_at_a_time
+
+one_at_a_time()
+one_at_a_time()
+source = inspect.getsource(ast)[:20_000].rpartition("\\ndef ")[0]
+# a switch of threads while a tree is made: the collector runs Python code there
+gc.callbacks.append(lambda *_: [None for _ in range(300)])
+gc.set_threshold(50)
+sys.setswitchinterval(1e-5)
+errors = []
+
+def work():
+    for _ in range(60):
+        try:
+            ast.parse(source)
+        except SystemError as error:
+            errors.append(error)
+
+threads = [threading.Thread(target=work) for _ in range(2)]
+for each in threads:
+    each.start()
+for each in threads:
+    each.join()
+print(errors)
+"""
+
+
+def test_trees_are_made_in_turns() -> None:
+    """Two threads that parse meet CPython's error in about 5 of 120 cases without turns (3.11.7)."""
+    done = subprocess.run([sys.executable, "-c", TREES], capture_output=True, text=True, timeout=100, check=True)
+    assert done.stdout == "[]\n"

@@ -51,6 +51,15 @@ def test_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert_no_server_left(tmp_path)
 
 
+def test_alarm_while_a_test_is_judged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """pytest-timeout's alarm goes off during a replay of 4 s: the test has passed already, and that is told."""
+    monkeypatch.setenv("TROUBLE", "slow replay")
+    found = run(tmp_path, "trouble", "-p", "no:xdist", "--timeout", "3", "--timeout-method", "signal")
+    assert found.outcomes() == {"test_before": "passed", "test_trouble": "passed", "test_after": "passed"}
+    assert "judging a test took too long: Timeout" in found.output
+    assert_no_server_left(tmp_path)
+
+
 def test_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the plugin's server nor that of an environment of the SDK's outlives a SIGKILL."""
     monkeypatch.setenv("TROUBLE", "killed beside an environment of the SDK's")

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 REAL_MONOTONIC = time.monotonic
 REAL_PERF_COUNTER = time.perf_counter
 REAL_SLEEP = time.sleep
+REAL_START = threading.Thread.start
+REAL_WAIT = threading.Event.wait
 
 current: contextvars.ContextVar[Driver | None] = contextvars.ContextVar("temporal_guard_virtual_time", default=None)
 
@@ -176,6 +178,32 @@ _ORIGINALS["sleep"] = REAL_SLEEP
 _PATCHES["sleep"] = functools.update_wrapper(_sleep, REAL_SLEEP)
 _REPLACEMENT = {id(original): _PATCHES[name] for name, original in _ORIGINALS.items()}
 
+# The patches of `threading`: helpers that an activity starts in its own context, to heartbeat beside its work.
+
+
+def _start(thread: threading.Thread) -> None:
+    driver = current.get()
+    # `Thread(target=copy_context().run, ...)`, and what Python 3.14 takes as `Thread(context=...)`
+    target = getattr(thread, "_target", None)
+    for context in (getattr(target, "__self__", None), getattr(thread, "_context", None)):
+        if driver is not None and isinstance(context, contextvars.Context) and context.get(current) is driver:
+            driver.helper_starts(thread)
+            break
+    REAL_START(thread)
+
+
+def _wait(event: threading.Event, timeout: float | None = None) -> bool:
+    driver = current.get()
+    if driver is None or timeout is None or sys._getframe(1).f_globals.get("__name__", "").partition(".")[0] in _OWN:
+        return REAL_WAIT(event, timeout)
+    return driver.wait_for(event, timeout)
+
+
+_HELPERS: dict[tuple[type, str], Callable[..., Any]] = {
+    (threading.Thread, "start"): functools.update_wrapper(_start, REAL_START),
+    (threading.Event, "wait"): functools.update_wrapper(_wait, REAL_WAIT),
+}
+
 # Code of these keeps real time also when it runs for an activity: their waits are real.
 _OWN = frozenset({*sys.stdlib_module_names, "temporalio", "pytest_temporal_guard", "pytest", "_pytest", "pluggy"})
 
@@ -194,6 +222,8 @@ def install() -> None:
             return
         for name, patch in _PATCHES.items():
             setattr(time, name, patch)
+        for (owner, name), patch in _HELPERS.items():
+            setattr(owner, name, patch)
         for name, module in list(sys.modules.items()):
             if name.partition(".")[0] not in _OWN and isinstance(module, types.ModuleType):
                 _sweep(module)
@@ -220,6 +250,8 @@ def uninstall() -> None:
             return
         for name, original in _ORIGINALS.items():
             setattr(time, name, original)
+        for owner, name in _HELPERS:
+            setattr(owner, name, REAL_START if name == "start" else REAL_WAIT)
         while _places:
             module, key, value = _places.pop()
             if vars(module).get(key) is _REPLACEMENT[id(value)]:

@@ -5,6 +5,8 @@ activity (its tasks, and the threads that it starts through its loop), and only 
 
 - `time.sleep`, `time.monotonic`, `time.time`, `time.perf_counter` and their `_ns` forms, also where a module imported
   them by name (`from time import sleep`); modules of the standard library and of the SDK keep the originals;
+- `threading.Event.wait` with a timeout, in a thread that the activity starts in its own context
+  (`Thread(target=copy_context().run, ...)`, as a helper that heartbeats must be);
 - the timers of the running loop (`loop.time`, `call_later`, `call_at`), and with them all that stands on these:
   `asyncio.sleep`, `wait_for`, `timeout`, `wait`, and anyio's, however they were imported.
 
@@ -25,6 +27,7 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import contextvars
 import dataclasses
 import functools
@@ -35,9 +38,11 @@ import weakref
 from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
-from pytest_temporal_guard.hooks import REAL_MONOTONIC, REAL_PERF_COUNTER, REAL_SLEEP, current, hook, unhook
+from pytest_temporal_guard.hooks import REAL_MONOTONIC, REAL_PERF_COUNTER, REAL_SLEEP, REAL_WAIT, current, hook, unhook
 
 T = TypeVar("T")
+# How often, in seconds, a helper that waits for an event looks whether it is set.
+_GLANCE = 0.001
 
 # Futures made by these modules are set by other code of the same activity. Any other future is taken for real work.
 _LOCKS = frozenset({"asyncio.locks", "asyncio.queues"})
@@ -114,9 +119,15 @@ class _Sleeper:
         if self.error is not None:
             raise self.error
 
+    def wait_beside(self, event: threading.Event) -> None:
+        """Block until woken, or until `event` is set."""
+        while not REAL_WAIT(self._woken, _GLANCE):
+            if event.is_set():
+                self._woken.set()
+
 
 class _Job:
-    """A call in an executor. `thread` is None until it begins, and again when it has ended."""
+    """A call in an executor, or a helper's thread. `thread` is None until it begins, and again when it has ended."""
 
     thread: int | None = None
 
@@ -145,6 +156,7 @@ class Driver:
         self._queue: list[tuple[float, int, _Wakeable]] = []
         self._numbers = itertools.count()
         self._jobs: set[_Job] = set()
+        self._helpers: set[int] = set()
         self._foreign: weakref.WeakSet[asyncio.Future[Any]] = weakref.WeakSet()
         self._locks: weakref.WeakSet[asyncio.Future[Any]] = weakref.WeakSet()
         self._transports: weakref.WeakSet[asyncio.BaseTransport] = weakref.WeakSet()
@@ -189,6 +201,45 @@ class Driver:
             when = self.monotonic() + seconds
             self.loop.call_soon_threadsafe(self._put, when, sleeper, context=contextvars.Context())
             sleeper.wait()
+
+    def helper_starts(self, thread: threading.Thread) -> None:
+        """Take a thread that is about to start for work of the activity, for as long as it runs."""
+        if self.ended:
+            return
+        job, run = _Job(), thread.run
+
+        def tracked() -> None:
+            job.thread = me = threading.get_ident()
+            self._helpers.add(me)
+            try:
+                run()
+            finally:
+                self._helpers.discard(me)
+                job.thread = None
+                self._in_loop(self._leave, job)
+
+        thread.run = tracked  # type: ignore[method-assign]
+        # in the loop, as the sleep of the thread that starts it: first come, first served
+        self._in_loop(self._jobs.add, job)
+
+    def wait_for(self, event: threading.Event, timeout: float) -> bool:
+        """Virtual `threading.Event.wait` of a helper's thread; any other thread waits for something real."""
+        if self.ended or event.is_set() or threading.get_ident() not in self._helpers:
+            return REAL_WAIT(event, timeout)
+        sleeper = _Sleeper()
+        self._in_loop(self._put, self.monotonic() + timeout, sleeper)
+        sleeper.wait_beside(event)
+        # at the end of the attempt the helper is left to the code that started it
+        return event.is_set() if sleeper.error is None else REAL_WAIT(event, timeout)
+
+    def _in_loop(self, call: Callable[..., Any], *args: Any) -> None:
+        # a loop that is closed has no activity any more
+        with contextlib.suppress(RuntimeError):
+            self.loop.call_soon_threadsafe(call, *args, context=contextvars.Context())
+
+    def _leave(self, job: _Job) -> None:
+        self._jobs.discard(job)
+        self.changed()
 
     def set_clock(self, now: float) -> None:
         """Move the clock to `now`; it never goes back."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import dataclasses
 import socket
 import threading
@@ -173,6 +174,55 @@ async def test_a_background_task_beats_meanwhile() -> None:
 async def test_a_kill_in_the_background_task_ends_the_attempt() -> None:
     run = await ActivityUnderTest(beats_in_background).fail_after(beats=3).run(95.0)
     assert (run.attempts[0].duration, run.result) == (pytest.approx(20), "done")
+
+
+@activity.defn
+def beats_in_helper(seconds: float) -> str:
+    """The usual way of a synchronous activity: a thread that waits for the end of the work."""
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(10):
+            activity.heartbeat()
+
+    helper = threading.Thread(target=contextvars.copy_context().run, args=(beat,))
+    helper.start()
+    try:
+        time.sleep(seconds)
+        time.sleep(seconds)
+        return "done"
+    finally:
+        stop.set()
+        helper.join()
+
+
+@activity.defn
+def waits_for_helper(seconds: float) -> str:
+    """The other way round: the helper works, for real and in its sleep, and the activity's own thread waits."""
+    done = threading.Event()
+
+    def work() -> None:
+        time.sleep(seconds)
+        done.set()
+
+    threading.Thread(target=contextvars.copy_context().run, args=(work,), daemon=True).start()
+    return str(done.wait(20))
+
+
+@pytest.mark.asyncio
+async def test_a_helper_thread_beats_meanwhile() -> None:
+    for _ in range(5):
+        start = time.perf_counter()
+        run = await ActivityUnderTest(beats_in_helper).run(94.0)
+        assert time.perf_counter() - start < 2
+        assert (run.result, run.duration) == ("done", pytest.approx(188))
+        assert (len(run.beats), run.longest_gap) == (18, pytest.approx(10))
+
+
+@pytest.mark.asyncio
+async def test_a_helper_thread_works() -> None:
+    run = await ActivityUnderTest(waits_for_helper).run(0.2)
+    assert (run.result, run.duration) == ("True", pytest.approx(0.2, abs=0.2))
 
 
 @activity.defn

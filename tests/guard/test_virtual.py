@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import collections
+import contextvars
 import dataclasses
 import multiprocessing
 import random
@@ -223,6 +224,33 @@ async def beats_in_background(gap: float) -> str:
         return f"attempt {activity.info().attempt}"
     finally:
         task.cancel()
+
+
+@activity.defn
+def beats_in_helper(gap: float) -> str:
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(gap):
+            activity.heartbeat()
+
+    helper = threading.Thread(target=contextvars.copy_context().run, args=(beat,))
+    helper.start()
+    try:
+        time.sleep(200)
+        return "done"
+    finally:
+        stop.set()
+        helper.join()
+
+
+@pytest.mark.asyncio
+@pytest.mark.parametrize(("gap", "told"), [(8.0, "done"), (40.0, "HEARTBEAT []")])
+async def test_a_helper_thread_beats(address: str, gap: float, told: str) -> None:
+    async with bench(address, [beats_in_helper]) as it:
+        start = time.perf_counter()
+        assert (await it.call(Call("beats_in_helper", gap)))[0] == told
+        assert time.perf_counter() - start < 5
 
 
 @pytest.mark.asyncio

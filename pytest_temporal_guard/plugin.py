@@ -20,7 +20,7 @@ from pytest_temporal_guard.fixtures import (
 from pytest_temporal_guard.guards import all_guards
 from pytest_temporal_guard.process import CURRENT, SESSION_STATE, SETTINGS, is_guarded, is_on, sdk_arrived, session_of
 from pytest_temporal_guard.reports import Reports, attach
-from pytest_temporal_guard.settings import MARKER, SESSION, Setting, Settings, register
+from pytest_temporal_guard.settings import DECLARED, MARKER, SESSION, Setting, Settings, register
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -33,16 +33,32 @@ __all__ = ["temporal_client", "temporal_env", "temporal_guard", "temporal_server
 HEADER = pytest.StashKey[str]()
 
 
-def settings() -> Iterator[Setting]:
-    """Every setting of the guard."""
-    yield from SESSION
+def of_guards() -> Iterator[Setting]:
+    """The settings of all guards."""
     for guard in all_guards():
         yield from guard.settings
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Declare the options."""
-    register(parser, settings())
+    """Declare the options of the whole run."""
+    register(parser, SESSION)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Parser, args: list[str]) -> None:
+    """Declare the options of the guards, for a run that may name one: a suite without Temporal does not load them."""
+    known = early_config.known_args_namespace
+    named = any("temporal" in each for each in (*args, *(known.override_ini or ())))
+    if known.help or named or _names_temporal(early_config.inipath):
+        register(parser, of_guards())
+        early_config.stash[DECLARED] = True
+
+
+def _names_temporal(ini: Path | None) -> bool:
+    try:
+        return ini is not None and b"temporal_guard" in ini.read_bytes()
+    except OSError:
+        return True
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -52,7 +68,7 @@ def pytest_configure(config: pytest.Config) -> None:
         f"{MARKER}(**limits): limits and levels of the Temporal guard for a test, such as "
         f"{MARKER}(max_history_events=2000, replay='off'); the names are those of the options --temporal-guard-*.",
     )
-    config.stash[SETTINGS] = found = Settings(config, settings())
+    config.stash[SETTINGS] = found = Settings(config, SESSION, of_guards)
     found.check()
     if not hasattr(config, "workerinput"):  # a worker of xdist hands its runs to the controller
         config.pluginmanager.register(Reports(config, found.of("report").value), "temporal_guard_reports")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from typing import Any
 
 import pytest
@@ -207,19 +208,32 @@ SESSION = (
 )  # fmt: skip
 
 
+# Set where the options of the guards are declared, and not only those of the whole run.
+DECLARED = pytest.StashKey[bool]()
+
+
 class Settings:
     """The settings of one pytest run.
 
     `of(setting, item)` gives the value for a test. Raises `pytest.UsageError` that names the place and what is allowed.
     """
 
-    def __init__(self, config: pytest.Config, settings: Iterable[Setting]) -> None:
+    def __init__(
+        self, config: pytest.Config, session: Iterable[Setting], more: Callable[[], Iterable[Setting]]
+    ) -> None:
+        """`session` are the settings of the whole run, `more` gives the others when they are first asked for."""
         self.config = config
-        self.by_key: Mapping[str, Setting] = {each.key: each for each in settings}
+        self._session: Mapping[str, Setting] = {each.key: each for each in session}
+        self._more = more
+
+    @cached_property
+    def by_key(self) -> Mapping[str, Setting]:
+        """Every setting by its key."""
+        return {**self._session, **{each.key: each for each in self._more()}}
 
     def of(self, key: str, item: pytest.Item | None = None) -> Value:
         """The value in force for a test (None: for the whole run) and its origin."""
-        setting = self.by_key[key]
+        setting = self._session.get(key) or self.by_key[key]
         if item is not None and setting.scope == "test":
             for mark in item.iter_markers(MARKER):
                 if setting.key in mark.kwargs:
@@ -227,16 +241,22 @@ class Settings:
         given = self.config.getoption(setting.name, default=None)
         if given is not None and given != []:
             return self._parsed(setting, given, f"{setting.option} on the command line")
-        written = self.config.getini(setting.name)
+        written = self.config.getini(setting.name) if self._is_declared(key) else None
         if written is not None and written != "" and written != []:
             return self._parsed(setting, written, f"{setting.name} in {self._ini_name()}")
         return Value(setting.default, "the default")
 
+    def _is_declared(self, key: str) -> bool:
+        return key in self._session or DECLARED in self.config.stash
+
     def check(self, item: pytest.Item | None = None) -> None:
         """Refuse what is wrong at once, and not when a guard first looks."""
         if item is None:
-            for key in self.by_key:
+            for key in self._session:
                 self.of(key)
+            if self.of("").value or DECLARED in self.config.stash:
+                for key in self.by_key:
+                    self.of(key)
             return
         known = [key for key, each in self.by_key.items() if each.scope == "test"]
         for mark in item.iter_markers(MARKER):

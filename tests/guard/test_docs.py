@@ -12,8 +12,8 @@ from suites import FIXTURES
 
 from pytest_temporal_guard.guards import all_guards
 from pytest_temporal_guard.pages import page
-from pytest_temporal_guard.plugin import settings
-from pytest_temporal_guard.settings import LEVELS
+from pytest_temporal_guard.plugin import of_guards
+from pytest_temporal_guard.settings import LEVELS, SESSION
 
 ROOT = Path(__file__).parent.parent.parent
 DOCS = (ROOT / "docs" / "guard.md").read_text(encoding="utf-8")
@@ -49,7 +49,7 @@ def test_command() -> None:
 
 
 def test_every_option_that_the_documentation_names_exists() -> None:
-    known = {each.option for each in settings()} | {each.name for each in settings()}
+    known = {each.option for each in (*SESSION, *of_guards())} | {each.name for each in (*SESSION, *of_guards())}
     named = re.findall(r"--temporal-guard[\w-]*|\btemporal_guard_\w+", DOCS)
     assert named
     assert {each for each in named if each not in known} == set()
@@ -58,7 +58,7 @@ def test_every_option_that_the_documentation_names_exists() -> None:
 @pytest.mark.parametrize("guard", all_guards(), ids=lambda each: each.name)
 def test_every_setting_that_a_page_names_exists(guard: object) -> None:
     """Options, keywords of markers, and what looks like the name of a limit."""
-    known = {each.option for each in settings()} | {each.key for each in settings()}
+    known = {each.option for each in (*SESSION, *of_guards())} | {each.key for each in (*SESSION, *of_guards())}
     text = page(guard)  # type: ignore[arg-type]
     named = re.findall(r"--temporal-guard[\w-]*|`(?:max|expect|idempotency|stuck|long)_\w+`", text)
     named += [key for call in re.findall(r"temporal_guard\(([^)]*)\)", text) for key in re.findall(r"(\w+)=", call)]

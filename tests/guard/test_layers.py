@@ -77,7 +77,7 @@ def test_plugin_loads_what_is_light(tmp_path: Path) -> None:
     assert loaded("import pytest_temporal_guard.plugin", cwd=tmp_path) == {"pytest"}
     names = [name for name, _ in HOUSE.modules() if name != "__main__"]
     light = {each for each in names if each in LIGHT or f"{each.partition('.')[0]}.*" in LIGHT} | {HOUSE.name}
-    code = "import sys; from pytest_temporal_guard import plugin; [*plugin.settings()]; print(*sys.modules)"
+    code = "import sys; from pytest_temporal_guard import plugin; [*plugin.of_guards()]; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
     here = {each for each in done.stdout.split() if each.partition(".")[0] == HOUSE.name}
     assert {each.partition(".")[2] or each for each in here} == light
@@ -89,3 +89,28 @@ def test_suite_without_temporal_loads_nothing_heavy(tmp_path: Path) -> None:
     code = "import pytest\npytest.main(['-q', '-p', 'no:cacheprovider', '-p', 'no:randomly', *sys.argv[1:]])"
     for options in ([], ["--temporal-guard"]):
         assert loaded(code, "test_it.py", *options, cwd=tmp_path) == {"pytest"}
+
+
+GUARDS = """
+def test_it(request):
+    import sys
+    option = request.config.getoption("temporal_guard_max_activities", "absent") != "absent"
+    print("guards:", "pytest_temporal_guard.guards.history" in sys.modules, option)
+"""
+
+
+@pytest.mark.parametrize(
+    ("ini", "arguments", "named"),
+    [
+        ("", [], False),
+        ("", ["--temporal-guard-max-activities=3"], True),
+        ("temporal_guard_max_activities = 3\n", [], True),
+        ("", ["-o", "temporal_guard_max_activities=3"], True),
+    ],
+)
+def test_guards_are_loaded_where_one_is_named(tmp_path: Path, ini: str, arguments: list[str], named: bool) -> None:
+    (tmp_path / "test_it.py").write_text(GUARDS)
+    (tmp_path / "pytest.ini").write_text(f"[pytest]\n{ini}")
+    command = [sys.executable, "-m", "pytest", "-s", "-p", "no:cacheprovider", "test_it.py", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert f"guards: {named} {named}" in done.stdout

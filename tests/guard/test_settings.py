@@ -139,10 +139,11 @@ def test_words() -> None:
 
 def test_every_setting_is_documented(pytester: pytest.Pytester) -> None:
     """`--help` shows each option with its default, `--markers` the marker, `--fixtures` a text for each fixture."""
-    from pytest_temporal_guard.plugin import settings
+    from pytest_temporal_guard.plugin import of_guards
+    from pytest_temporal_guard.settings import SESSION
 
     shown = pytester.runpytest("--help").stdout.str()
-    for setting in settings():
+    for setting in (*SESSION, *of_guards()):
         assert setting.option in shown
         assert setting.name in shown
         assert setting.help.endswith(".")

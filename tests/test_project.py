@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 import pytest
-from support import project
+from support import findings, project
 
 from temporal_lint.config import Wrapper
 from temporal_lint.project import Project, SdkCall
@@ -252,3 +252,58 @@ def test_activities_of_tests_make_no_activity_code() -> None:
         {"tests/test_x.py": "from temporalio import activity\n@activity.defn\ndef fake(): f()\ndef f(): ...\n"}
     )
     assert not joined.activity_code
+
+
+LAYERED = """
+from datetime import timedelta
+from temporalio import activity, workflow
+
+T = timedelta(seconds=3)
+
+@activity.defn
+async def two(a: int, b: int) -> int: ...
+
+async def inner(fn, *args, **options):
+    return await workflow.execute_activity(fn, args=args, start_to_close_timeout=T, **options)
+
+async def outer(fn, *args, **options):
+    return await inner(fn, *args, **options)
+
+async def first_fixed(fn, first, *rest):
+    return await outer(fn, first, *rest)
+
+async def keyed(fn, arg, *, seconds=None, label=None):
+    return await workflow.execute_activity(fn, arg, start_to_close_timeout=timedelta(seconds=seconds or 5))
+
+async def keyed_outer(fn, arg, **options):
+    return await keyed(fn, arg, **options)
+
+async def settles(fn, *args, **options):
+    options.setdefault("start_to_close_timeout", T)
+    return await workflow.execute_activity(fn, args=args, **options)
+
+async def settles_outer(fn, *args, **options):
+    return await settles(fn, *args, **options)
+
+async def flow():
+    await CALL
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "codes"),
+    [
+        ("outer(two, 1, 2)", []),
+        ("outer(two, 1)", ["TMP107"]),
+        ("outer(two, 1, 2, summary='x')", []),
+        ("outer(two, 1, 2, sumary='x')", ["TMP114"]),
+        ("first_fixed(two, 1, 2)", []),
+        ("first_fixed(two, 1)", ["TMP107"]),
+        ("keyed_outer(two, 1, seconds=3, label='x')", ["TMP107"]),
+        ("settles_outer(two, 1, 2)", []),
+        ("settles_outer(two, 1)", ["TMP107"]),
+    ],
+)
+def test_a_wrapper_of_a_wrapper_hands_on_what_it_takes(call: str, codes: list[str]) -> None:
+    found = findings(LAYERED.replace("CALL", call))
+    assert [rule.code for rule, _ in found if rule.severity == "error"] == codes

@@ -26,7 +26,7 @@ def is_repeatable(call: Call, chain: tuple[Step, ...], project: Project) -> bool
     queries = Queries.of(project)
     return any(
         _handles_duplicates(each, project) or _is_conditional(each, queries) or _is_rolled_back(each) for each in calls
-    ) or _is_tried_once(calls[0].function, project)
+    ) or is_tried_once(calls[0].function, project)
 
 
 def _handles_duplicates(call: Call, project: Project) -> bool:
@@ -188,7 +188,7 @@ def _is_rolled_back(call: Call) -> bool:
     )
 
 
-def _is_tried_once(activity: Function | None, project: Project) -> bool:
+def is_tried_once(activity: Function | None, project: Project) -> bool:
     """Whether all calls of an activity that the project shows allow one attempt only."""
     if activity is None:
         return False

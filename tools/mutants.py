@@ -25,6 +25,7 @@ from temporal_lint.engine import judge
 from temporal_lint.facts import Function, Module
 from temporal_lint.graph import ModuleIndex, reach
 from temporal_lint.project import Project, SdkCall
+from temporal_lint.repeats import is_tried_once
 from temporal_lint.rule import Edit, Rule
 from temporal_lint.rules import load
 from temporal_lint.source import Source, SourceError
@@ -281,6 +282,9 @@ class Bench:
             for function in module.functions:
                 activity = self.base.activity_of.get(function)
                 if activity is None or activity.legacy or not function.node.body:
+                    continue
+                if is_tried_once(function, self.base):
+                    # no retry, so no second INSERT
                     continue
                 editor = editor or Editor(module.tree, module.source, Spans(module.source))
                 number = len(places)

@@ -199,10 +199,10 @@ def _wait(event: threading.Event, timeout: float | None = None) -> bool:
     return driver.wait_for(event, timeout)
 
 
-_HELPERS: dict[tuple[type, str], Callable[..., Any]] = {
-    (threading.Thread, "start"): functools.update_wrapper(_start, REAL_START),
-    (threading.Event, "wait"): functools.update_wrapper(_wait, REAL_WAIT),
-}
+_HELPERS: tuple[tuple[type, str, Callable[..., Any], Callable[..., Any]], ...] = (
+    (threading.Thread, "start", REAL_START, functools.update_wrapper(_start, REAL_START)),
+    (threading.Event, "wait", REAL_WAIT, functools.update_wrapper(_wait, REAL_WAIT)),
+)
 
 # Code of these keeps real time also when it runs for an activity: their waits are real.
 _OWN = frozenset({*sys.stdlib_module_names, "temporalio", "pytest_temporal_guard", "pytest", "_pytest", "pluggy"})
@@ -222,7 +222,7 @@ def install() -> None:
             return
         for name, patch in _PATCHES.items():
             setattr(time, name, patch)
-        for (owner, name), patch in _HELPERS.items():
+        for owner, name, _, patch in _HELPERS:
             setattr(owner, name, patch)
         for name, module in list(sys.modules.items()):
             if name.partition(".")[0] not in _OWN and isinstance(module, types.ModuleType):
@@ -250,8 +250,8 @@ def uninstall() -> None:
             return
         for name, original in _ORIGINALS.items():
             setattr(time, name, original)
-        for owner, name in _HELPERS:
-            setattr(owner, name, REAL_START if name == "start" else REAL_WAIT)
+        for owner, name, original, _ in _HELPERS:
+            setattr(owner, name, original)
         while _places:
             module, key, value = _places.pop()
             if vars(module).get(key) is _REPLACEMENT[id(value)]:

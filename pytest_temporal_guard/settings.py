@@ -252,11 +252,9 @@ class Settings:
     def check(self, item: pytest.Item | None = None) -> None:
         """Refuse what is wrong at once, and not when a guard first looks."""
         if item is None:
-            for key in self._session:
+            asks = self.of("").value or DECLARED in self.config.stash
+            for key in self.by_key if asks else self._session:
                 self.of(key)
-            if self.of("").value or DECLARED in self.config.stash:
-                for key in self.by_key:
-                    self.of(key)
             return
         known = [key for key, each in self.by_key.items() if each.scope == "test"]
         for mark in item.iter_markers(MARKER):

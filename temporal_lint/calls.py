@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -11,12 +10,11 @@ from typing import TYPE_CHECKING
 from temporal_lint import sdk
 from temporal_lint.definitions import Definitions
 from temporal_lint.facts import Call, Function, Module, dotted_name
-from temporal_lint.resolve import External, Find, Symbol, label
+from temporal_lint.resolve import External, Symbol, label
 from temporal_lint.sdkcall import FAMILIES, Family, SdkCall
 from temporal_lint.values import Bound
 
 if TYPE_CHECKING:
-    from temporal_lint.config import Settings
     from temporal_lint.config import Wrapper as WrapperSettings
 
 
@@ -31,19 +29,22 @@ class Wrapper:
 class Calls(Definitions):
     """Definitions, and the calls between them."""
 
-    def __init__(
-        self,
-        modules: Iterable[Module],
-        settings: Settings,
-        find: Find | None = None,
-        beside: Callable[[], frozenset[str]] = frozenset,
-    ) -> None:
-        super().__init__(modules, settings, find, beside)
-        self._sdk_calls: dict[Module, list[SdkCall]] = {}
-        self._wrappers: dict[Function, list[Wrapper]] = {}
-        self._helpers: dict[Function, list[Wrapper]] = {}
-        # functions whose wrappers are being asked for: a recursive one is no wrapper
-        self._wrapping: set[Function] = set()
+    @cached_property
+    def _sdk_calls(self) -> dict[Module, list[SdkCall]]:
+        return {}
+
+    @cached_property
+    def _wrappers(self) -> dict[Function, list[Wrapper]]:
+        return {}
+
+    @cached_property
+    def _helpers(self) -> dict[Function, list[Wrapper]]:
+        return {}
+
+    @cached_property
+    def _wrapping(self) -> set[Function]:
+        """Functions whose wrappers are being asked for: a recursive one is no wrapper."""
+        return set()
 
     def sdk_calls(self, module: Module) -> list[SdkCall]:
         """The API calls of a module, those made through the project's wrappers included."""

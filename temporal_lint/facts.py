@@ -77,6 +77,11 @@ class Scope:
             scope = scope.parent
         return None
 
+    @property
+    def class_around(self) -> Class | None:
+        """The nearest class whose body holds this scope."""
+        return next((each.cls for each in self.enclosing() if each.cls is not None), None)
+
     def enclosing(self) -> Iterator[Scope]:
         """This scope and those around it, innermost first."""
         scope: Scope | None = self
@@ -514,7 +519,7 @@ class _Gatherer:
         """`self.x = value`: an attribute of the class around it."""
         if not isinstance(target.value, ast.Name) or target.value.id not in ("self", "cls"):
             return
-        owner = next((each.cls for each in scope.enclosing() if each.cls is not None), None)
+        owner = scope.class_around
         if owner is not None:
             owner.attributes.setdefault(target.attr, []).append(binding)
 

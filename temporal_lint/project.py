@@ -12,12 +12,12 @@ from temporal_lint.calls import Calls
 from temporal_lint.definitions import Activity, Handler, Workflow
 from temporal_lint.expected import tolerates
 from temporal_lint.facts import Call, Class, Function, Module
-from temporal_lint.resolve import Find, Symbol
+from temporal_lint.resolve import Symbol
 from temporal_lint.rule import Link
 from temporal_lint.sdkcall import Family, SdkCall, Stray
 
 if TYPE_CHECKING:
-    from temporal_lint.config import Settings
+    pass
 
 T = TypeVar("T")
 
@@ -38,16 +38,13 @@ class Step:
 class Project(Calls):
     """The whole project: Definitions, the Calls between them, and which code runs in a workflow or an activity."""
 
-    def __init__(
-        self,
-        modules: Iterable[Module],
-        settings: Settings,
-        find: Find | None = None,
-        beside: Callable[[], frozenset[str]] = frozenset,
-    ) -> None:
-        super().__init__(modules, settings, find, beside)
-        self._callees: dict[Function, list[Step]] = {}
-        self._kept: dict[Callable[[Project], Any], Any] = {}
+    @cached_property
+    def _callees(self) -> dict[Function, list[Step]]:
+        return {}
+
+    @cached_property
+    def _kept(self) -> dict[Callable[[Project], Any], Any]:
+        return {}
 
     def kept(self, make: Callable[[Project], T]) -> T:
         """What `make` makes of this project, made once: facts of a layer above this one, such as its converters."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from temporal_lint.facts import Call, Function, Scope, children, decorator_target, last_name, ordinal
 from temporal_lint.project import Project, Step
 from temporal_lint.queries import Queries
-from temporal_lint.resolve import Variable
+from temporal_lint.resolve import Variable, runs_before
 from temporal_lint.values import UNKNOWN, Bound
 
 _DUPLICATE = re.compile(r"Unique|Integrity|Duplicate|Conflict|AlreadyExists")
@@ -86,18 +86,17 @@ def _is_conditional(call: Call, queries: Queries) -> bool:
             is_body = inner is outer.body if isinstance(outer, ast.IfExp) else inner in outer.body
             if answers.says_new(outer.test, is_body) or (is_body and _is_first_attempt(outer.test)):
                 return True
-        if isinstance(inner, ast.stmt):
-            leaving = (
-                each
-                for each in _statements_before(inner, outer)
-                if isinstance(each, ast.If) and isinstance(each.body[-1], _ENDS)
-            )
-            if any(answers.says_new(each.test, False) for each in leaving):
-                return True
         if isinstance(outer, (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)):
             break
         inner = outer
-    return False
+    return any(answers.says_new(each.test, False) for each in _left_before(call))
+
+
+def _left_before(call: Call) -> Iterator[ast.If]:
+    """The conditions that lead out of a function before it comes to a call."""
+    for each in ast.walk(call.function.node) if call.function is not None else ():
+        if isinstance(each, ast.If) and isinstance(each.body[-1], _ENDS) and runs_before(each, call.node, call.module):
+            yield each
 
 
 class _Answers:
@@ -106,7 +105,9 @@ class _Answers:
     def __init__(self, call: Call, queries: Queries) -> None:
         self._function, self._queries = call.function, queries
         self._asking = self._calls_that_ask(call) if call.function is not None else set()
-        self._names = self._names_of_answers() if self._asking else set()
+        self._names: set[str] = set()
+        if self._asking:
+            self._follow_names()
 
     def says_new(self, test: ast.expr, holds: bool) -> bool:
         """Whether a test that holds, or does not, means that nothing was found: `not row`, `row is None`,
@@ -147,28 +148,13 @@ class _Answers:
                 found.add(other.node)
         return found
 
-    def _names_of_answers(self) -> set[str]:
-        found: set[str] = set()
+    def _follow_names(self) -> None:
         assert self._function is not None
         for node in ast.walk(self._function.node):
-            if isinstance(node, ast.Assign) and self._holds(node.value, found):
-                found |= {each.id for each in node.targets if isinstance(each, ast.Name)}
-            elif isinstance(node, ast.NamedExpr) and self._holds(node.value, found):
-                found.add(node.target.id)
-        return found
-
-    def _holds(self, value: ast.expr, names: set[str]) -> bool:
-        return any(
-            each in self._asking or (isinstance(each, ast.Name) and each.id in names) for each in ast.walk(value)
-        )
-
-
-def _statements_before(statement: ast.stmt, block: ast.AST) -> Iterator[ast.stmt]:
-    """The statements of the same list that run before one."""
-    for name in ("body", "orelse", "finalbody"):
-        statements = getattr(block, name, None)
-        if isinstance(statements, list) and statement in statements:
-            yield from statements[: statements.index(statement)]
+            if isinstance(node, ast.Assign) and self._is_answer(node.value):
+                self._names |= {each.id for each in node.targets if isinstance(each, ast.Name)}
+            elif isinstance(node, ast.NamedExpr) and self._is_answer(node.value):
+                self._names.add(node.target.id)
 
 
 def _is_first_attempt(test: ast.expr) -> bool:

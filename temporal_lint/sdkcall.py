@@ -148,9 +148,11 @@ class SdkCall:
 
     def spelling(self, option: str) -> str:
         """How this caller writes an option: by the parameter of the wrapper it calls, or by the option's own name."""
-        bound = self.inner.option(option) if self.inner is not None and self.via else None
-        given = bound.expression.id if bound is not None and isinstance(bound.expression, ast.Name) else option
-        return given if self.via and any(each.name == given for each in self.via[0].parameters) else option
+        bound = self.inner.option(option) if self.inner is not None else None
+        if bound is None or not isinstance(bound.expression, ast.Name):
+            return option
+        given = bound.expression.id
+        return given if any(each.name == given for each in self.via[0].parameters) else option
 
     def place(self, bound: Bound) -> ast.expr:
         """The node that a finding about an argument points at: the argument, or the call where it stands elsewhere."""

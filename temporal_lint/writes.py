@@ -105,7 +105,7 @@ class Writes:
             or any(
                 "__dict__" in (node.attr, last_name(node.value))
                 for node, scope in cls.module.attributes
-                if _class_around(scope) is cls
+                if scope.class_around is cls
             )
         )
 
@@ -170,13 +170,9 @@ class Writes:
         return known
 
 
-def _class_around(scope: Scope) -> Class | None:
-    return next((each.cls for each in scope.enclosing() if each.cls is not None), None)
-
-
 def _is_own(receiver: ast.expr, scope: Scope) -> bool:
     """Whether it is `self` or `cls` of a method."""
-    return last_name(receiver) in ("self", "cls") and _class_around(scope) is not None
+    return last_name(receiver) in ("self", "cls") and scope.class_around is not None
 
 
 def _is_remade(cls: Class) -> bool:

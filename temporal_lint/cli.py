@@ -41,6 +41,7 @@ def main() -> None:
     except OSError as error:
         # a full disk behind standard output, a working directory that is gone
         _complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}.")
+        _drop_output()
         sys.exit(TROUBLE)
     except Exception as error:
         if os.environ.get("TEMPORAL_LINT_DEBUG"):
@@ -50,6 +51,14 @@ def main() -> None:
             "TEMPORAL_LINT_DEBUG=1 prints."
         )
         sys.exit(TROUBLE)
+
+
+def _drop_output() -> None:
+    """Forget what standard output does not take: Python would try again at its end, and exit with 120."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _complain(text: str) -> None:

@@ -288,10 +288,10 @@ def test_output_that_cannot_be_written(tmp_path: Path) -> None:
     for target in ("json:folder", "json:flow.py/x.json", "json:/proc/x.json"):
         done = lint(tmp_path, "-q", "--output", target)
         assert done.returncode == 2 and "cannot be written" in done.stderr
-    if Path("/dev/full").exists():
+    for unbuffered in ("", "1") if Path("/dev/full").exists() else ():
         full = os.open("/dev/full", os.O_WRONLY)
         try:
-            done = lint(tmp_path, stdout=full)
+            done = lint(tmp_path, stdout=full, PYTHONUNBUFFERED=unbuffered)
         finally:
             os.close(full)
         assert (done.returncode, done.stderr) == (2, "temporal-lint: No space left on device.\n")
